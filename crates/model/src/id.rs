@@ -1,0 +1,165 @@
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use crate::MessageId;
+
+/// Gives messages their unique ids (PRO-ID-01): upper-case hex of IP, process id, a per-process number, milliseconds
+/// since the start of the month, and a counter. Tools read host and time from it.
+///
+/// The month begins in UTC here, in local time in Java. Ids never repeat within one generator, also when the wall clock
+/// stands still or goes back: time and counter are one number that only grows.
+#[derive(Debug)]
+#[doc(alias = "MessageClientIDSetter")]
+pub struct IdGenerator {
+    prefix: String,
+    /// Milliseconds since 1970 in the upper 48 bits, the counter in the lower 16.
+    last: AtomicU64,
+}
+
+impl IdGenerator {
+    /// A generator for this host and process. `process_number` should be random: it takes the place of Java's class-loader
+    /// hash.
+    pub fn new(ip: IpAddr, process_id: u16, process_number: u32) -> Self {
+        let mut prefix = String::new();
+        match ip {
+            IpAddr::V4(ip) => push_hex(&mut prefix, &ip.octets()),
+            IpAddr::V6(ip) => push_hex(&mut prefix, &ip.octets()),
+        }
+        push_hex(&mut prefix, &process_id.to_be_bytes());
+        push_hex(&mut prefix, &process_number.to_be_bytes());
+        Self { prefix, last: AtomicU64::new(0) }
+    }
+
+    /// The next id. `now_ms` is the wall clock in Unix milliseconds.
+    pub fn next(&self, now_ms: u64) -> MessageId {
+        let wanted = now_ms << 16;
+        let before = self
+            .last
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(wanted.max(last + 1)))
+            .unwrap_or(wanted);
+        let stamp = wanted.max(before + 1);
+        let (ms, counter) = (stamp >> 16, (stamp & 0xFFFF) as u16);
+        let mut text = [0u8; 64];
+        let length = self.prefix.len() + 12;
+        text[..self.prefix.len()].copy_from_slice(self.prefix.as_bytes());
+        let mut at = self.prefix.len();
+        let since = ms.wrapping_sub(month_start_ms(ms)) as u32;
+        for byte in since.to_be_bytes().into_iter().chain(counter.to_be_bytes()) {
+            text[at] = HEX[usize::from(byte >> 4)];
+            text[at + 1] = HEX[usize::from(byte & 15)];
+            at += 2;
+        }
+        MessageId::from(std::str::from_utf8(&text[..length]).unwrap_or_default())
+    }
+}
+
+/// What a unique id says about its maker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UniqueIdParts {
+    /// The maker's address.
+    pub ip: IpAddr,
+    /// The lower half of its process id.
+    pub process_id: u16,
+    /// Its per-process number.
+    pub process_number: u32,
+    /// Milliseconds since the start of the month.
+    pub ms_in_month: u32,
+    /// The counter.
+    pub counter: u16,
+}
+
+impl UniqueIdParts {
+    /// Takes an id apart; `None` for ids of another make.
+    pub fn parse(id: &str) -> Option<Self> {
+        let bytes = from_hex(id)?;
+        let (ip, rest) = match bytes.len() {
+            16 => (IpAddr::from(<[u8; 4]>::try_from(&bytes[..4]).ok()?), &bytes[4..]),
+            28 => (IpAddr::from(<[u8; 16]>::try_from(&bytes[..16]).ok()?), &bytes[16..]),
+            _ => return None,
+        };
+        Some(Self {
+            ip,
+            process_id: u16::from_be_bytes(rest[0..2].try_into().ok()?),
+            process_number: u32::from_be_bytes(rest[2..6].try_into().ok()?),
+            ms_in_month: u32::from_be_bytes(rest[6..10].try_into().ok()?),
+            counter: u16::from_be_bytes(rest[10..12].try_into().ok()?),
+        })
+    }
+}
+
+/// The broker's id of a stored message: where it is and at which commit log offset. `Display` and `parse` are the hex
+/// text of the wire: 32 characters for IPv4, 56 for IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[doc(alias = "offsetMsgId")]
+pub struct OffsetId {
+    /// The broker's address.
+    pub ip: IpAddr,
+    /// The broker's port; Java keeps it in 32 bits.
+    pub port: u32,
+    /// The offset in its commit log.
+    pub commit_log_offset: i64,
+}
+
+impl OffsetId {
+    /// Reads an id, in either case of letters; `None` when it is not one.
+    pub fn parse(id: &str) -> Option<Self> {
+        let bytes = from_hex(id)?;
+        let (ip, rest) = match bytes.len() {
+            16 => (IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(&bytes[..4]).ok()?)), &bytes[4..]),
+            28 => (IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(&bytes[..16]).ok()?)), &bytes[16..]),
+            _ => return None,
+        };
+        Some(Self {
+            ip,
+            port: u32::from_be_bytes(rest[0..4].try_into().ok()?),
+            commit_log_offset: i64::from_be_bytes(rest[4..12].try_into().ok()?),
+        })
+    }
+}
+
+impl fmt::Display for OffsetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::with_capacity(56);
+        match self.ip {
+            IpAddr::V4(ip) => push_hex(&mut text, &ip.octets()),
+            IpAddr::V6(ip) => push_hex(&mut text, &ip.octets()),
+        }
+        push_hex(&mut text, &self.port.to_be_bytes());
+        push_hex(&mut text, &self.commit_log_offset.to_be_bytes());
+        f.write_str(&text)
+    }
+}
+
+/// The first millisecond of the month (UTC) that `now_ms` is in.
+pub fn month_start_ms(now_ms: u64) -> u64 {
+    const DAY_MS: u64 = 86_400_000;
+    // Civil date from days since 1970, after Howard Hinnant's public-domain algorithm; only the day of the month is needed.
+    let days = now_ms / DAY_MS + 719_468;
+    let day_of_era = days % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month + 2) / 5;
+    (now_ms / DAY_MS - day_of_month.min(now_ms / DAY_MS)) * DAY_MS
+}
+
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        text.push(char::from(HEX[usize::from(byte >> 4)]));
+        text.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if text.len() % 2 != 0 || text.len() > 64 {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    text.as_bytes().chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+}

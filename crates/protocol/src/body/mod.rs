@@ -1,0 +1,29 @@
+//! JSON bodies. What is written is standard JSON; what is read may be what Java's libraries make of maps with number or
+//! object keys (remoting-protocol §4.1), unknown keys are passed over, and missing ones take their defaults.
+
+mod heartbeat;
+mod route;
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+
+use crate::{DecodeError, normalize_json};
+
+pub use heartbeat::{ConsumerData, HeartbeatData, ProducerData, SubscriptionData};
+pub use route::{BrokerAddresses, QueueData, TopicRoute};
+
+/// Reads a body.
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
+    let standard = normalize_json(body)?;
+    serde_json::from_slice(&standard).map_err(|error| DecodeError::Body(error.to_string()))
+}
+
+/// Writes a body. Our body types have text keys only, so this cannot fail; an empty body would be refused by every server.
+pub(crate) fn write<T: Serialize>(value: &T) -> Bytes {
+    serde_json::to_vec(value).map(Bytes::from).unwrap_or_default()
+}
+
+/// An explicit `null` reads as the default.
+pub(crate) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(input: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(input)?.unwrap_or_default())
+}

@@ -1,0 +1,218 @@
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use ferrocket_model::{MessageQueue, Topic};
+use serde::{Deserialize, Serialize};
+
+use super::nullable;
+use crate::{Command, DecodeError, Response};
+
+const PERM_READ: i32 = 4;
+const PERM_WRITE: i32 = 2;
+
+/// Where the queues of a topic are, as the name server says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[doc(alias = "TopicRouteData")]
+pub struct TopicRoute {
+    /// The brokers with their addresses.
+    pub brokers: Vec<BrokerAddresses>,
+    /// The queues that can be read. Their topic is empty in an answer that was read without its request; see
+    /// [`subscribe_queues`](Self::subscribe_queues).
+    pub queues: Vec<MessageQueue>,
+    /// How many queues each broker has, and what may be done with them.
+    pub queue_data: Vec<QueueData>,
+    /// `broker:queues;broker:queues`, when an operator fixed the order of queues.
+    pub order_conf: Option<String>,
+    /// Whether there are static (logical) queues, which this client does not resolve.
+    pub has_static_queues: bool,
+}
+
+/// The addresses of one broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[doc(alias = "BrokerData")]
+pub struct BrokerAddresses {
+    /// The broker's name.
+    pub name: String,
+    /// Its cluster.
+    pub cluster: String,
+    /// The master's address (broker id 0).
+    pub master: Option<String>,
+    /// The others' addresses, by broker id.
+    pub slaves: BTreeMap<u64, String>,
+}
+
+impl BrokerAddresses {
+    /// A broker with a master only.
+    pub fn new(name: impl Into<String>, cluster: impl Into<String>, master: impl Into<String>) -> Self {
+        Self { name: name.into(), cluster: cluster.into(), master: Some(master.into()), slaves: BTreeMap::new() }
+    }
+
+    /// The address of a broker id; for a slave that is away, the next one (as Java does).
+    pub fn address(&self, id: u64) -> Option<&str> {
+        if id == 0 {
+            return self.master.as_deref();
+        }
+        self.slaves.get(&id).or_else(|| self.slaves.get(&id.checked_add(1)?)).map(String::as_str)
+    }
+
+    /// The master, or any other.
+    pub fn any(&self) -> Option<&str> {
+        self.master.as_deref().or_else(|| self.slaves.values().next().map(String::as_str))
+    }
+}
+
+/// The queues of one broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct QueueData {
+    /// The broker's name.
+    #[serde(deserialize_with = "nullable")]
+    pub broker_name: String,
+    /// 4 read, 2 write.
+    pub perm: i32,
+    /// How many queues can be read.
+    pub read_queue_nums: u32,
+    /// Unit bits.
+    pub topic_sys_flag: i32,
+    /// How many queues can be written.
+    pub write_queue_nums: u32,
+}
+
+impl TopicRoute {
+    /// The most queues of one broker that a route may have; more is a mistake, and would be memory for the asking.
+    pub const MAX_QUEUES_PER_BROKER: u32 = 65_536;
+
+    /// A route from its parts, for servers.
+    pub fn new(brokers: Vec<BrokerAddresses>, queue_data: Vec<QueueData>) -> Self {
+        Self { brokers, queue_data, ..Self::default() }
+    }
+
+    /// The queues that take messages, in Java's order (INS-RTE-06): those of the order configuration, else the writable queues
+    /// of brokers that have a master.
+    pub fn publish_queues(&self, topic: &Topic) -> Vec<MessageQueue> {
+        if let Some(conf) = self.order_conf.as_deref().filter(|conf| !conf.is_empty()) {
+            return conf
+                .split(';')
+                .filter_map(|part| {
+                    let (broker, count) = part.split_once(':')?;
+                    Some((broker, count.trim().parse::<u32>().ok()?.min(Self::MAX_QUEUES_PER_BROKER)))
+                })
+                .flat_map(|(broker, count)| queues(topic, broker, count))
+                .collect();
+        }
+        self.sorted_queue_data()
+            .into_iter()
+            .filter(|data| data.perm & PERM_WRITE != 0 && self.has_master(&data.broker_name))
+            .flat_map(|data| queues(topic, &data.broker_name, data.write_queue_nums))
+            .collect()
+    }
+
+    /// The queues that can be read (INS-RTE-07); no master is needed.
+    pub fn subscribe_queues(&self, topic: &Topic) -> Vec<MessageQueue> {
+        let mut found: Vec<MessageQueue> = self
+            .queue_data
+            .iter()
+            .filter(|data| data.perm & PERM_READ != 0)
+            .flat_map(|data| queues(topic, &data.broker_name, data.read_queue_nums))
+            .collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// The body of an answer, with quoted keys as for clients of our version.
+    pub fn to_body(&self) -> Bytes {
+        let broker_datas = self
+            .brokers
+            .iter()
+            .map(|broker| WireBroker {
+                broker_addrs: broker.master.iter().map(|master| (0, master.clone())).chain(broker.slaves.clone()).collect(),
+                broker_name: broker.name.clone(),
+                cluster: broker.cluster.clone(),
+                enable_acting_master: false,
+            })
+            .collect();
+        super::write(&WireRoute {
+            broker_datas,
+            filter_server_table: BTreeMap::new(),
+            order_topic_conf: self.order_conf.clone(),
+            queue_datas: self.queue_data.clone(),
+            topic_queue_mapping_by_broker: None,
+        })
+    }
+
+    /// Reads a body: standard JSON, or with bare number keys as old name servers write it.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither.
+    pub fn read_body(body: &[u8]) -> Result<Self, DecodeError> {
+        let wire: WireRoute = super::read(body)?;
+        let brokers = wire
+            .broker_datas
+            .into_iter()
+            .map(|broker| {
+                let mut addresses = broker.broker_addrs;
+                let master = addresses.remove(&0);
+                BrokerAddresses { name: broker.broker_name, cluster: broker.cluster, master, slaves: addresses }
+            })
+            .collect();
+        Ok(Self {
+            brokers,
+            queues: Vec::new(),
+            queue_data: wire.queue_datas,
+            order_conf: wire.order_topic_conf,
+            has_static_queues: wire.topic_queue_mapping_by_broker.is_some_and(|table| !table.is_empty()),
+        })
+    }
+
+    fn has_master(&self, broker: &str) -> bool {
+        self.brokers.iter().any(|known| known.name == broker && known.master.is_some())
+    }
+
+    fn sorted_queue_data(&self) -> Vec<&QueueData> {
+        let mut sorted: Vec<_> = self.queue_data.iter().collect();
+        sorted.sort_by(|one, two| one.broker_name.cmp(&two.broker_name));
+        sorted
+    }
+}
+
+fn queues(topic: &Topic, broker: &str, count: u32) -> impl Iterator<Item = MessageQueue> {
+    let (topic, broker) = (topic.clone(), ferrocket_model::BrokerName::from(broker));
+    (0..count.min(TopicRoute::MAX_QUEUES_PER_BROKER)).map(move |id| MessageQueue::new(&topic, &broker, id))
+}
+
+impl Response for TopicRoute {
+    fn read(command: Command) -> Result<Self, DecodeError> {
+        Self::read_body(command.body())
+    }
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct WireRoute {
+    #[serde(deserialize_with = "nullable")]
+    broker_datas: Vec<WireBroker>,
+    #[serde(skip_deserializing)]
+    filter_server_table: BTreeMap<String, Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_topic_conf: Option<String>,
+    #[serde(deserialize_with = "nullable")]
+    queue_datas: Vec<QueueData>,
+    #[serde(skip_serializing)]
+    topic_queue_mapping_by_broker: Option<BTreeMap<String, serde::de::IgnoredAny>>,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct WireBroker {
+    #[serde(deserialize_with = "nullable")]
+    broker_addrs: BTreeMap<u64, String>,
+    #[serde(deserialize_with = "nullable")]
+    broker_name: String,
+    #[serde(deserialize_with = "nullable")]
+    cluster: String,
+    enable_acting_master: bool,
+}

@@ -1,0 +1,222 @@
+use std::{borrow::Cow, ops::Range};
+
+use ferrocket_model::{BrokerName, Group, Topic};
+
+use crate::{DecodeError, HeaderFormat, header};
+
+/// Takes the ext fields of a header, one by one, in the byte order of their names.
+///
+/// The order is what lets a request be signed, and extra fields be merged in, without a map in between.
+pub trait FieldSink {
+    /// A text.
+    fn text(&mut self, name: &'static str, value: &str);
+    /// A number.
+    fn number(&mut self, name: &'static str, value: i64);
+    /// A boolean.
+    fn boolean(&mut self, name: &'static str, value: bool) {
+        self.text(name, if value { "true" } else { "false" });
+    }
+}
+
+/// Something that has ext fields.
+pub trait WriteFields {
+    /// Hands every field to `sink`, in the byte order of the names.
+    fn write_fields(&self, sink: &mut dyn FieldSink);
+}
+
+/// No ext fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoFields;
+
+impl WriteFields for NoFields {
+    fn write_fields(&self, _: &mut dyn FieldSink) {}
+}
+
+/// A type that an ext field can hold.
+pub trait FieldValue: Sized {
+    /// What the field should be, for error texts.
+    const EXPECTED: &'static str;
+    /// Reads the text of a field.
+    fn from_text(text: &str) -> Option<Self>;
+    /// Hands the field to a sink.
+    fn write(&self, name: &'static str, sink: &mut dyn FieldSink);
+}
+
+macro_rules! number_field {
+    ($($type:ty => $expected:literal),*) => {$(
+        impl FieldValue for $type {
+            const EXPECTED: &'static str = $expected;
+            fn from_text(text: &str) -> Option<Self> {
+                text.parse().ok()
+            }
+            fn write(&self, name: &'static str, sink: &mut dyn FieldSink) {
+                // Java has no unsigned numbers: what does not fit is cut to its largest.
+                sink.number(name, i64::try_from(*self).unwrap_or(i64::MAX));
+            }
+        }
+    )*};
+}
+number_field!(i32 => "a 32-bit number", i64 => "a 64-bit number", u32 => "a number from 0", u64 => "a number from 0");
+
+impl FieldValue for bool {
+    const EXPECTED: &'static str = "true or false";
+    fn from_text(text: &str) -> Option<Self> {
+        Some(text.eq_ignore_ascii_case("true")) // as Java: anything else is false
+    }
+    fn write(&self, name: &'static str, sink: &mut dyn FieldSink) {
+        sink.boolean(name, *self);
+    }
+}
+
+macro_rules! text_field {
+    ($($type:ty),*) => {$(
+        impl FieldValue for $type {
+            const EXPECTED: &'static str = "text";
+            fn from_text(text: &str) -> Option<Self> {
+                Some(text.into())
+            }
+            fn write(&self, name: &'static str, sink: &mut dyn FieldSink) {
+                let text: &str = self.as_str();
+                sink.text(name, text);
+            }
+        }
+    )*};
+}
+text_field!(String, Topic, Group, BrokerName);
+
+impl<T: FieldValue> FieldValue for Option<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
+    fn from_text(text: &str) -> Option<Self> {
+        T::from_text(text).map(Some)
+    }
+    fn write(&self, name: &'static str, sink: &mut dyn FieldSink) {
+        if let Some(value) = self {
+            value.write(name, sink);
+        }
+    }
+}
+
+/// Reads the text of one field as its type.
+pub(crate) fn read_value<T: FieldValue>(name: &'static str, text: &str) -> Result<T, DecodeError> {
+    T::from_text(text).ok_or_else(|| DecodeError::Field {
+        name,
+        value: text.chars().take(40).collect(),
+        expected: T::EXPECTED,
+    })
+}
+
+/// The ext fields of a command that was read: an iterator over names and values, borrowed where nothing was escaped. Unknown
+/// ones and duplicates are handed out as they come; a later one wins.
+#[derive(Clone, Debug)]
+pub struct Fields<'a> {
+    inner: Inner<'a>,
+}
+
+#[derive(Clone, Debug)]
+enum Inner<'a> {
+    None,
+    Json(header::json::FieldReader<'a>),
+    Binary(header::binary::FieldReader<'a>),
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn new(format: HeaderFormat, header: &'a [u8], range: Option<Range<usize>>) -> Self {
+        let inner = match (range.and_then(|range| header.get(range)), format) {
+            (None, _) => Inner::None,
+            (Some(bytes), HeaderFormat::Json) => Inner::Json(header::json::FieldReader::new(bytes)),
+            (Some(bytes), HeaderFormat::Binary) => Inner::Binary(header::binary::FieldReader::new(bytes)),
+        };
+        Self { inner }
+    }
+
+    /// The value of one field; the last of several.
+    ///
+    /// # Errors
+    ///
+    /// When the fields cannot be read.
+    pub fn find(self, name: &str) -> Result<Option<Cow<'a, str>>, DecodeError> {
+        let mut found = None;
+        for field in self {
+            let (key, value) = field?;
+            if key == name {
+                found = Some(value);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<(Cow<'a, str>, Cow<'a, str>), DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = match &mut self.inner {
+            Inner::None => None,
+            Inner::Json(reader) => reader.next_field(),
+            Inner::Binary(reader) => reader.next_field(),
+        };
+        if matches!(item, None | Some(Err(_))) {
+            self.inner = Inner::None;
+        }
+        item
+    }
+}
+
+/// Declares a header: a struct, its constructor from the required fields, and both directions. Fields stand in the byte
+/// order of their wire names.
+macro_rules! header_fields {
+    ($(#[$doc:meta])* pub struct $name:ident {
+        $($(#[$field_doc:meta])* $kind:ident $field:ident: $type:ty = $wire:literal,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $crate::field::header_fields!(@type $kind $type),)*
+        }
+
+        $crate::field::header_fields!(@new $name [] [] $($kind $field: $type,)*);
+
+        impl $crate::WriteFields for $name {
+            fn write_fields(&self, sink: &mut dyn $crate::FieldSink) {
+                $($crate::FieldValue::write(&self.$field, $wire, sink);)*
+                let _ = sink;
+            }
+        }
+
+        impl $name {
+            #[allow(unused_mut, unused_variables, reason = "headers without fields")]
+            pub(crate) fn read_fields(command: &$crate::Command) -> Result<Self, $crate::DecodeError> {
+                $(let mut $field: Option<$type> = None;)*
+                for item in command.fields() {
+                    let (name, value) = item?;
+                    match &*name {
+                        $($wire => $field = Some($crate::field::read_value($wire, &value)?),)*
+                        _ => {}
+                    }
+                }
+                Ok(Self { $($field: $crate::field::header_fields!(@take $kind $field $wire),)* })
+            }
+        }
+    };
+    (@type req $type:ty) => { $type };
+    (@type opt $type:ty) => { Option<$type> };
+    (@take req $field:ident $wire:literal) => { $field.ok_or($crate::DecodeError::MissingField($wire))? };
+    (@take opt $field:ident $wire:literal) => { $field };
+    (@new $name:ident [$($params:tt)*] [$($inits:tt)*] req $field:ident: $type:ty, $($rest:tt)*) => {
+        $crate::field::header_fields!(@new $name [$($params)* $field: impl Into<$type>,] [$($inits)* $field: $field.into(),] $($rest)*);
+    };
+    (@new $name:ident [$($params:tt)*] [$($inits:tt)*] opt $field:ident: $type:ty, $($rest:tt)*) => {
+        $crate::field::header_fields!(@new $name [$($params)*] [$($inits)* $field: None,] $($rest)*);
+    };
+    (@new $name:ident [$($params:tt)*] [$($inits:tt)*]) => {
+        impl $name {
+            /// From the fields that must be there; the others start empty.
+            #[allow(clippy::too_many_arguments, clippy::new_without_default, reason = "one argument per required field")]
+            pub fn new($($params)*) -> Self {
+                Self { $($inits)* }
+            }
+        }
+    };
+}
+pub(crate) use header_fields;

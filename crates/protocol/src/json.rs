@@ -1,0 +1,320 @@
+//! A scanner for JSON as Java's libraries write it, which is not always JSON: headers are read with it directly, and bodies
+//! are brought into standard form by [`normalize`].
+
+use std::{borrow::Cow, ops::Range};
+
+use crate::{DecodeError, limits::MAX_JSON_DEPTH};
+
+/// Walks over JSON text. Every position is checked, and nesting is limited.
+#[derive(Clone, Debug)]
+pub(crate) struct Scanner<'a> {
+    bytes: &'a [u8],
+    pub(crate) at: usize,
+}
+
+/// A string as it stands between its quotes.
+#[derive(Clone, Debug)]
+pub(crate) struct RawText<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) escaped: bool,
+}
+
+impl<'a> RawText<'a> {
+    /// The text, unescaped. Borrowed when nothing was escaped.
+    pub(crate) fn decode(&self) -> Result<Cow<'a, str>, DecodeError> {
+        let text = std::str::from_utf8(self.bytes).map_err(|_| DecodeError::Utf8("JSON text"))?;
+        if self.escaped { unescape(text).map(Cow::Owned) } else { Ok(Cow::Borrowed(text)) }
+    }
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub(crate) fn error(&self, what: &'static str) -> DecodeError {
+        DecodeError::Json { at: self.at, what }
+    }
+
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    pub(crate) fn blanks(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    /// Takes one byte, after blanks, if it is this one.
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
+        self.blanks();
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    pub(crate) fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), DecodeError> {
+        if self.take(byte) { Ok(()) } else { Err(self.error(what)) }
+    }
+
+    pub(crate) fn range(&self, range: Range<usize>) -> &'a [u8] {
+        self.bytes.get(range).unwrap_or_default()
+    }
+
+    /// A string in double quotes, or in single ones, which 5.5.0 takes too.
+    pub(crate) fn string(&mut self) -> Result<RawText<'a>, DecodeError> {
+        self.blanks();
+        let quote = match self.peek() {
+            Some(quote @ (b'"' | b'\'')) => quote,
+            _ => return Err(self.error("a text in quotes should stand here")),
+        };
+        self.at += 1;
+        let start = self.at;
+        let mut escaped = false;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let mut index = 0;
+        while let Some(&byte) = rest.get(index) {
+            if byte == quote {
+                self.at = start + index + 1;
+                return Ok(RawText { bytes: rest.get(..index).unwrap_or_default(), escaped });
+            }
+            if byte == b'\\' {
+                escaped = true;
+                index += 1;
+            }
+            index += 1;
+        }
+        Err(self.error("a text has no end"))
+    }
+
+    /// Passes over any value and says where it stood.
+    pub(crate) fn value(&mut self, depth: usize) -> Result<Range<usize>, DecodeError> {
+        if depth > MAX_JSON_DEPTH {
+            return Err(self.error("nested too deeply"));
+        }
+        self.blanks();
+        let start = self.at;
+        match self.peek() {
+            Some(b'"' | b'\'') => {
+                self.string()?;
+            }
+            Some(b'{') => {
+                self.at += 1;
+                if !self.take(b'}') {
+                    loop {
+                        self.key(depth + 1)?;
+                        self.expect(b':', "a colon should stand here")?;
+                        self.value(depth + 1)?;
+                        if self.take(b'}') {
+                            break;
+                        }
+                        self.expect(b',', "a comma or the end of an object should stand here")?;
+                    }
+                }
+            }
+            Some(b'[') => {
+                self.at += 1;
+                if !self.take(b']') {
+                    loop {
+                        self.value(depth + 1)?;
+                        if self.take(b']') {
+                            break;
+                        }
+                        self.expect(b',', "a comma or the end of a list should stand here")?;
+                    }
+                }
+            }
+            _ => self.bare(b",]}: \t\r\n")?,
+        }
+        Ok(start..self.at)
+    }
+
+    /// A key: a text, a bare number, or a whole object (maps with such keys are what fastjson writes, remoting-protocol §4.1).
+    pub(crate) fn key(&mut self, depth: usize) -> Result<Range<usize>, DecodeError> {
+        self.blanks();
+        match self.peek() {
+            Some(b'"' | b'\'' | b'{' | b'[') => self.value(depth),
+            Some(b'0'..=b'9' | b'-') => {
+                let start = self.at;
+                self.bare(b": \t\r\n,}")?;
+                Ok(start..self.at)
+            }
+            _ => Err(self.error("a key should stand here")),
+        }
+    }
+
+    /// A number, `true`, `false` or `null`.
+    fn bare(&mut self, stops: &[u8]) -> Result<(), DecodeError> {
+        let start = self.at;
+        while let Some(byte) = self.peek()
+            && !stops.contains(&byte)
+        {
+            self.at += 1;
+        }
+        let text = self.range(start..self.at);
+        let number = matches!(text.first(), Some(b'0'..=b'9' | b'-'))
+            && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
+        if number || matches!(text, b"true" | b"false" | b"null") {
+            Ok(())
+        } else {
+            self.at = start;
+            Err(self.error("a value should stand here"))
+        }
+    }
+}
+
+fn unescape(text: &str) -> Result<String, DecodeError> {
+    let error = |at, what| DecodeError::Json { at, what };
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (before, after) = rest.split_at(at);
+        out.push_str(before);
+        let mut chars = after.chars();
+        chars.next();
+        let escape = chars.next().ok_or(error(at, "an escape has no end"))?;
+        rest = chars.as_str();
+        match escape {
+            'b' => out.push('\u{8}'),
+            'f' => out.push('\u{c}'),
+            'n' => out.push('\n'),
+            'r' => out.push('\r'),
+            't' => out.push('\t'),
+            'u' => {
+                let (unit, tail) = hex4(rest).ok_or(error(at, "a \\u escape needs four hex digits"))?;
+                rest = tail;
+                match unit {
+                    0xD800..=0xDBFF => {
+                        let low = rest.strip_prefix("\\u").and_then(hex4);
+                        match low {
+                            Some((low @ 0xDC00..=0xDFFF, tail)) => {
+                                let code = 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
+                                out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+                                rest = tail;
+                            }
+                            _ => out.push(char::REPLACEMENT_CHARACTER),
+                        }
+                    }
+                    _ => out.push(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)),
+                }
+            }
+            other => out.push(other), // \" \\ \/ and what Java's libraries pass through
+        }
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+fn hex4(text: &str) -> Option<(u32, &str)> {
+    let digits = text.get(..4)?;
+    let unit = u32::from_str_radix(digits, 16).ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+    Some((unit, text.get(4..)?))
+}
+
+/// Appends text between quotes, escaping what JSON must escape.
+pub(crate) fn write_escaped(text: &str, out: &mut bytes::BytesMut) {
+    use bytes::BufMut;
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    for (index, &byte) in bytes.iter().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.put_slice(bytes.get(from..index).unwrap_or_default());
+        from = index + 1;
+        match byte {
+            b'"' => out.put_slice(b"\\\""),
+            b'\\' => out.put_slice(b"\\\\"),
+            b'\n' => out.put_slice(b"\\n"),
+            b'\r' => out.put_slice(b"\\r"),
+            b'\t' => out.put_slice(b"\\t"),
+            _ => {
+                let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
+                out.put_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
+            }
+        }
+    }
+    out.put_slice(bytes.get(from..).unwrap_or_default());
+}
+
+/// Brings a body into standard JSON: bare and object keys become texts, single quotes double ones. A body that is standard
+/// already is borrowed. Nesting is limited to [`MAX_JSON_DEPTH`](crate::limits::MAX_JSON_DEPTH).
+///
+/// # Errors
+///
+/// When the text is not JSON in this wider sense.
+pub fn normalize(body: &[u8]) -> Result<Cow<'_, [u8]>, DecodeError> {
+    let mut scanner = Scanner::new(body);
+    let mut out = Vec::new();
+    let mut copied = 0;
+    normalize_value(&mut scanner, &mut out, &mut copied, 0)?;
+    scanner.blanks();
+    if scanner.at < body.len() {
+        return Err(scanner.error("nothing should follow here"));
+    }
+    if copied == 0 {
+        return Ok(Cow::Borrowed(body));
+    }
+    out.extend_from_slice(body.get(copied..).unwrap_or_default());
+    Ok(Cow::Owned(out))
+}
+
+fn normalize_value(
+    scanner: &mut Scanner<'_>,
+    out: &mut Vec<u8>,
+    copied: &mut usize,
+    depth: usize,
+) -> Result<(), DecodeError> {
+    if depth > MAX_JSON_DEPTH {
+        return Err(scanner.error("nested too deeply"));
+    }
+    scanner.blanks();
+    match scanner.peek() {
+        Some(open @ (b'{' | b'[')) => {
+            let close = if open == b'{' { b'}' } else { b']' };
+            scanner.at += 1;
+            if scanner.take(close) {
+                return Ok(());
+            }
+            loop {
+                if open == b'{' {
+                    let key = scanner.key(depth + 1)?;
+                    if scanner.range(key.clone()).first() != Some(&b'"') {
+                        requote(scanner, key, out, copied)?;
+                    }
+                    scanner.expect(b':', "a colon should stand here")?;
+                }
+                normalize_value(scanner, out, copied, depth + 1)?;
+                if scanner.take(close) {
+                    return Ok(());
+                }
+                scanner.expect(b',', "a comma or the end should stand here")?;
+            }
+        }
+        Some(b'\'') => {
+            let value = scanner.value(depth)?;
+            requote(scanner, value, out, copied)
+        }
+        _ => scanner.value(depth).map(drop),
+    }
+}
+
+/// Writes what was copied so far and then this piece as a standard text.
+fn requote(
+    scanner: &Scanner<'_>,
+    piece: Range<usize>,
+    out: &mut Vec<u8>,
+    copied: &mut usize,
+) -> Result<(), DecodeError> {
+    out.extend_from_slice(scanner.range(*copied..piece.start));
+    *copied = piece.end;
+    let bytes = scanner.range(piece);
+    let text = if bytes.first() == Some(&b'\'') {
+        Scanner::new(bytes).string()?.decode()?
+    } else {
+        Cow::Borrowed(std::str::from_utf8(bytes).map_err(|_| DecodeError::Utf8("JSON text"))?)
+    };
+    serde_json::to_writer(&mut *out, &*text).map_err(|error| DecodeError::Body(error.to_string()))
+}
