@@ -26,6 +26,7 @@ pub struct ReceivedMessage {
     broker_id: OnceLock<Option<Box<str>>>,
     source: Arc<Source>,
     facts: Facts,
+    defect: Option<Arc<str>>,
 }
 
 /// Where messages of one ownership of one queue come from. One of these is shared by all of them.
@@ -76,6 +77,8 @@ pub struct ReceivedParts {
     pub reconsume_times: u32,
     /// What the record took on the wire.
     pub wire_bytes: u32,
+    /// Why the body cannot be read: a wrong checksum, a compression that does not work out.
+    pub defect: Option<Arc<str>>,
 }
 
 impl From<ReceivedParts> for ReceivedMessage {
@@ -98,6 +101,7 @@ impl From<ReceivedParts> for ReceivedMessage {
                 reconsume_times: parts.reconsume_times,
                 wire_bytes: parts.wire_bytes,
             },
+            defect: parts.defect,
         }
     }
 }
@@ -275,6 +279,12 @@ impl ReceivedMessage {
     #[doc(hidden)]
     pub fn wire_bytes(&self) -> usize {
         self.facts.wire_bytes as usize
+    }
+
+    /// Why the body cannot be read. Such a message never reaches a listener.
+    #[doc(hidden)]
+    pub fn defect(&self) -> Option<&str> {
+        self.defect.as_deref()
     }
 
     /// Another topic, for namespaces and for messages of a retry topic.

@@ -163,7 +163,8 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 /// Declares a header: a struct, its constructor from the required fields, and both directions. Fields stand in the byte
-/// order of their wire names.
+/// order of their wire names. `req` fields must be there, `opt` ones may be, and `dft` ones are always written and may be
+/// missing when read; `pos` ones are `req`, and Java's negative "nothing" reads as 0.
 macro_rules! header_fields {
     ($(#[$doc:meta])* pub struct $name:ident {
         $($(#[$field_doc:meta])* $kind:ident $field:ident: $type:ty = $wire:literal,)*
@@ -191,7 +192,7 @@ macro_rules! header_fields {
                 for item in command.fields() {
                     let (name, value) = item?;
                     match &*name {
-                        $($wire => $field = Some($crate::field::read_value($wire, &value)?),)*
+                        $($wire => $field = Some($crate::field::header_fields!(@read $kind $type, $wire, &value)),)*
                         _ => {}
                     }
                 }
@@ -200,11 +201,25 @@ macro_rules! header_fields {
         }
     };
     (@type req $type:ty) => { $type };
+    (@type dft $type:ty) => { $type };
+    (@type pos $type:ty) => { $type };
     (@type opt $type:ty) => { Option<$type> };
     (@take req $field:ident $wire:literal) => { $field.ok_or($crate::DecodeError::MissingField($wire))? };
+    (@read pos $type:ty, $wire:literal, $value:expr) => {
+        <$type>::try_from($crate::field::read_value::<i64>($wire, $value)?).unwrap_or(0)
+    };
+    (@read $kind:ident $type:ty, $wire:literal, $value:expr) => { $crate::field::read_value::<$type>($wire, $value)? };
+    (@take pos $field:ident $wire:literal) => { $field.ok_or($crate::DecodeError::MissingField($wire))? };
+    (@take dft $field:ident $wire:literal) => { $field.unwrap_or_default() };
     (@take opt $field:ident $wire:literal) => { $field };
     (@new $name:ident [$($params:tt)*] [$($inits:tt)*] req $field:ident: $type:ty, $($rest:tt)*) => {
         $crate::field::header_fields!(@new $name [$($params)* $field: impl Into<$type>,] [$($inits)* $field: $field.into(),] $($rest)*);
+    };
+    (@new $name:ident [$($params:tt)*] [$($inits:tt)*] dft $field:ident: $type:ty, $($rest:tt)*) => {
+        $crate::field::header_fields!(@new $name [$($params)*] [$($inits)*] req $field: $type, $($rest)*);
+    };
+    (@new $name:ident [$($params:tt)*] [$($inits:tt)*] pos $field:ident: $type:ty, $($rest:tt)*) => {
+        $crate::field::header_fields!(@new $name [$($params)*] [$($inits)*] req $field: $type, $($rest)*);
     };
     (@new $name:ident [$($params:tt)*] [$($inits:tt)*] opt $field:ident: $type:ty, $($rest:tt)*) => {
         $crate::field::header_fields!(@new $name [$($params)*] [$($inits)* $field: None,] $($rest)*);

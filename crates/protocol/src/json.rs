@@ -239,8 +239,9 @@ pub(crate) fn write_escaped(text: &str, out: &mut bytes::BytesMut) {
     out.put_slice(bytes.get(from..).unwrap_or_default());
 }
 
-/// Brings a body into standard JSON: bare and object keys become texts, single quotes double ones. A body that is standard
-/// already is borrowed. Nesting is limited to [`MAX_JSON_DEPTH`](crate::limits::MAX_JSON_DEPTH).
+/// Brings a body into standard JSON: bare and object keys become texts, single quotes double ones, and a comma before a
+/// closing bracket goes. A body that is standard already is borrowed. Nesting is limited to
+/// [`MAX_JSON_DEPTH`](crate::limits::MAX_JSON_DEPTH).
 ///
 /// # Errors
 ///
@@ -291,6 +292,13 @@ fn normalize_value(
                     return Ok(());
                 }
                 scanner.expect(b',', "a comma or the end should stand here")?;
+                let comma = scanner.at - 1;
+                if scanner.take(close) {
+                    // A comma without anything behind it, which Java takes: leave it out.
+                    out.extend_from_slice(scanner.range(*copied..comma));
+                    *copied = comma + 1;
+                    return Ok(());
+                }
             }
         }
         Some(b'\'') => {

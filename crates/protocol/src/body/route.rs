@@ -96,7 +96,9 @@ impl TopicRoute {
             return conf
                 .split(';')
                 .filter_map(|part| {
-                    let (broker, count) = part.split_once(':')?;
+                    // As Java: what follows a second colon means nothing.
+                    let mut pieces = part.split(':');
+                    let (broker, count) = (pieces.next()?, pieces.next()?);
                     Some((broker, count.trim().parse::<u32>().ok()?.min(Self::MAX_QUEUES_PER_BROKER)))
                 })
                 .flat_map(|(broker, count)| queues(topic, broker, count))

@@ -5,7 +5,7 @@ super::request! {
     #[doc(alias = "UPDATE_AND_CREATE_TOPIC")]
     pub struct CreateTopic(UPDATE_AND_CREATE_TOPIC) -> () {
         /// Changes of attributes, such as `+message.type=FIFO`; empty for none.
-        req attributes: String = "attributes",
+        dft attributes: String = "attributes",
         /// The template; brokers ask for it and do not use it.
         req default_topic: String = "defaultTopic",
         /// Whether the topic is marked as ordered.

@@ -25,7 +25,7 @@ field::header_fields! {
         /// The broker's name, for proxies.
         opt broker: String = "bname",
         /// What to store as consumed, with [`PullFlags::COMMIT_OFFSET`].
-        req commit_offset: u64 = "commitOffset",
+        pos commit_offset: u64 = "commitOffset",
         /// The group.
         req group: Group = "consumerGroup",
         /// `TAG` or `SQL92`.

@@ -1,0 +1,43 @@
+//! The seam: what a transport must offer, as small object-safe traits by role. For transport authors.
+//!
+//! Methods take one request value and return a boxed future; they speak domain types only. A request code, an opaque, an
+//! address, a heartbeat or a name server never crosses this line. Whoever stands above asks what a transport can do only by
+//! [`Capability`]. Start reading at [`Backend`], which is all roles together.
+#![doc = include_str!("../README.md")]
+
+mod capability;
+mod membership;
+mod offsets;
+mod pull;
+mod route;
+mod scope;
+mod send;
+mod send_back;
+mod shutdown;
+
+use ferrocket_model::Failure;
+
+pub use capability::Capability;
+pub use futures_core::future::BoxFuture;
+pub use membership::{
+    ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, ServerEvent, Subscription,
+};
+pub use offsets::Offsets;
+pub use pull::{PullOutcome, PullRequest, Pulled, Pulls};
+pub use route::{RouteRequest, Routes};
+pub use scope::{Managed, Scope, Stage};
+pub use send::{BodyEncoding, SendRequest, Sends, Sent};
+pub use send_back::{Redelivery, SendBackRequest, SendBacks};
+pub use shutdown::{Leftover, ShutdownError, ShuttingDown};
+
+/// What an operation of the seam ends with. The failure is boxed, so that results stay small.
+pub type Outcome<T> = Result<T, Box<Failure>>;
+
+/// All roles of a transport. One value is one cluster.
+pub trait Backend: Routes + Sends + Pulls + Offsets + Membership + SendBacks + Send + Sync + 'static {
+    /// What the transport, and the servers behind it as far as they are known, can do.
+    fn supports(&self, capability: Capability) -> bool;
+
+    /// Ends everything the transport runs: connections, heartbeats, look-ups. Members must have left before.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}

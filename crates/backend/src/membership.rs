@@ -1,0 +1,90 @@
+use std::pin::Pin;
+
+use ferrocket_model::{ConsumeFrom, Filter, Group, Topic};
+use futures_core::Stream;
+
+use crate::{BoxFuture, Outcome};
+
+/// What a member wants of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// The topic.
+    pub topic: Topic,
+    /// Which of its messages.
+    pub filter: Filter,
+    /// Grows when the subscription changes.
+    pub version: i64,
+}
+
+/// Who joins a group.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The group.
+    pub group: Group,
+    /// As what.
+    pub kind: MemberKind,
+}
+
+/// As what a member joins.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum MemberKind {
+    /// It sends.
+    Producer,
+    /// It consumes.
+    Consumer(ConsumerMember),
+}
+
+/// A consuming member.
+#[derive(Clone, Debug)]
+pub struct ConsumerMember {
+    /// What it wants, its retry topic included.
+    pub subscriptions: Vec<Subscription>,
+    /// Where a new group begins.
+    pub consume_from: ConsumeFrom,
+}
+
+/// What a server tells a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerEvent {
+    /// Members of the group came or went: compute the shares anew.
+    MembersChanged,
+}
+
+/// What a server tells a member, as it comes. Bounded: a notice that finds the queue full is dropped when an equal one waits
+/// there anyway.
+pub type EventStream = Pin<Box<dyn Stream<Item = ServerEvent> + Send>>;
+
+/// A member that has joined.
+pub struct Joined {
+    /// What servers tell it.
+    pub events: EventStream,
+}
+
+/// Groups and their members.
+pub trait Membership {
+    /// The id under which this client is a member of groups.
+    fn client_id(&self) -> &str;
+
+    /// Joins a group: servers are told at once, and kept informed until [`leave`](Self::leave).
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when this client is a member of the group in that role already. A server that cannot be reached is no error:
+    /// it is told later.
+    fn join(&self, member: Member) -> BoxFuture<'_, Outcome<Joined>>;
+
+    /// Tells the servers now, instead of at the next interval: subscriptions changed, or a broker is new.
+    fn announce(&self) -> BoxFuture<'_, ()>;
+
+    /// Leaves a group. Says which servers could not be told; their other members learn it only when the servers notice.
+    fn leave<'a>(&'a self, group: &'a Group, consumer: bool) -> BoxFuture<'a, Vec<String>>;
+
+    /// The ids of a consumer group's members, sorted. `topic` says where to ask.
+    ///
+    /// # Errors
+    ///
+    /// When no server could say.
+    fn members<'a>(&'a self, group: &'a Group, topic: &'a Topic) -> BoxFuture<'a, Outcome<Vec<String>>>;
+}

@@ -1,0 +1,73 @@
+use std::{sync::Arc, time::Duration};
+
+use ferrocket_model::{Group, ReceivedMessage, Source};
+
+use crate::{BoxFuture, Outcome, Subscription};
+
+/// Asks for messages of one queue.
+#[derive(Clone, Debug)]
+pub struct PullRequest<'a> {
+    /// The group.
+    pub group: &'a Group,
+    /// The queue, shared by all messages that come from it.
+    pub source: &'a Arc<Source>,
+    /// What of the topic is wanted.
+    pub subscription: &'a Subscription,
+    /// Where to begin.
+    pub offset: u64,
+    /// Stored as consumed along the way, if given: the next offset to consume.
+    pub commit: Option<u64>,
+    /// The most messages to take.
+    pub max_messages: u32,
+    /// How long the server may wait for messages.
+    pub wait: Duration,
+}
+
+/// How a pull ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PullOutcome {
+    /// With messages.
+    Found,
+    /// There is nothing new.
+    Nothing,
+    /// There were messages, and none of them matched the filter. Ask again at once.
+    Filtered,
+    /// The offset is outside of what the queue holds, or an operator set another one: go on at `next_offset`, and store it.
+    Moved,
+}
+
+/// The answer to a pull.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Pulled {
+    /// How it ended.
+    pub outcome: PullOutcome,
+    /// In offset order. A message whose body cannot be read is among them and says so by its defect.
+    pub messages: Vec<ReceivedMessage>,
+    /// Where to go on.
+    pub next_offset: u64,
+    /// The first offset that the queue holds.
+    pub min_offset: u64,
+    /// The offset behind its last message.
+    pub max_offset: u64,
+    /// The receive buffer that the messages keep alive.
+    pub retained_bytes: usize,
+}
+
+impl Pulled {
+    /// An answer without messages.
+    pub fn empty(outcome: PullOutcome, next_offset: u64, min_offset: u64, max_offset: u64) -> Self {
+        Self { outcome, messages: Vec::new(), next_offset, min_offset, max_offset, retained_bytes: 0 }
+    }
+}
+
+/// Pulling.
+pub trait Pulls {
+    /// Asks for messages, and waits on the server for them.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses or cannot be reached.
+    fn pull<'a>(&'a self, request: PullRequest<'a>) -> BoxFuture<'a, Outcome<Pulled>>;
+}

@@ -1,0 +1,86 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use ferrocket_model::{Group, MessageQueue, RecallHandle, SendStatus};
+
+use crate::{BoxFuture, Outcome};
+
+/// How the body of a [`SendRequest`] is compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BodyEncoding {
+    /// Not at all.
+    #[default]
+    Plain,
+    /// A zlib stream.
+    Zlib,
+    /// An lz4 frame.
+    Lz4,
+    /// Zstandard.
+    Zstd,
+}
+
+/// Stores one message in one queue. Borrowed: retries send the same parts again.
+#[derive(Clone, Debug)]
+pub struct SendRequest<'a> {
+    /// The producer group.
+    pub group: &'a Group,
+    /// The queue, and with it topic and broker.
+    pub queue: &'a MessageQueue,
+    /// The body as it is stored.
+    pub body: &'a Bytes,
+    /// How it is compressed.
+    pub encoding: BodyEncoding,
+    /// The properties in wire form, the unique id included.
+    pub properties: &'a str,
+    /// The user's flag.
+    pub flag: i32,
+    /// When the message was made, Unix milliseconds.
+    pub born_ms: u64,
+    /// How many queues a topic gets that this send creates.
+    pub new_topic_queues: u32,
+    /// How long this attempt may take.
+    pub timeout: Duration,
+}
+
+/// What the broker says of a stored message.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Sent {
+    /// How safely it is stored.
+    pub status: SendStatus,
+    /// The queue that was used, when it is another than the one asked for.
+    pub queue_id: u32,
+    /// The offset in it.
+    pub offset: Option<u64>,
+    /// The broker's id.
+    pub broker_message_id: Option<Box<str>>,
+    /// The transaction it belongs to.
+    pub transaction_id: Option<Box<str>>,
+    /// Takes a timer message back.
+    pub recall_handle: Option<RecallHandle>,
+}
+
+impl Sent {
+    /// A message that is stored.
+    pub fn new(status: SendStatus, queue_id: u32, offset: Option<u64>) -> Self {
+        Self { status, queue_id, offset, broker_message_id: None, transaction_id: None, recall_handle: None }
+    }
+}
+
+/// Sending.
+pub trait Sends {
+    /// Stores a message and waits for the broker's answer.
+    ///
+    /// # Errors
+    ///
+    /// With `applied` said exactly: `No` only when no byte of the request was given to a socket, or the broker refused it.
+    fn send<'a>(&'a self, request: SendRequest<'a>) -> BoxFuture<'a, Outcome<Sent>>;
+
+    /// Hands a message to the socket. Nobody answers.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be handed over.
+    fn send_oneway<'a>(&'a self, request: SendRequest<'a>) -> BoxFuture<'a, Outcome<()>>;
+}

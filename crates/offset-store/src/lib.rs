@@ -1,0 +1,13 @@
+//! How far a consumer group is. [`OffsetTable`] is sans-IO: what was settled in memory, monotonic, and what of it changed;
+//! [`OffsetStore`] is where it is kept. This crate does not know who consumes. Start reading at [`OffsetTable`].
+#![doc = include_str!("../README.md")]
+
+mod broker;
+mod flush;
+mod store;
+mod table;
+
+pub use broker::BrokerOffsets;
+pub use flush::Progress;
+pub use store::{DynOffsetStore, OffsetStore};
+pub use table::OffsetTable;

@@ -1,0 +1,127 @@
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use ferrocket_model::{BrokerName, MessageQueue, Topic};
+use ferrocket_protocol::body::TopicRoute;
+use parking_lot::RwLock;
+use tokio::time::Instant;
+
+/// A broker that no route has named for this long is forgotten, and heartbeats to it end.
+const FORGET_AFTER: Duration = Duration::from_secs(300);
+
+/// The address book: which broker is where, as routes say it, and which brokers have a topic.
+#[derive(Default)]
+pub(crate) struct Brokers {
+    /// Bounded by what name servers list.
+    brokers: RwLock<HashMap<BrokerName, Broker>>,
+    topics: RwLock<HashMap<Topic, Vec<BrokerName>>>,
+    /// From which broker id to pull, where the master said that it is not itself. One entry per queue that is consumed.
+    suggested: RwLock<HashMap<MessageQueue, u64>>,
+}
+
+struct Broker {
+    master: Option<Arc<str>>,
+    slaves: Vec<(u64, Arc<str>)>,
+    seen: Instant,
+}
+
+impl Brokers {
+    /// Takes over what a route says. Returns whether an address is new.
+    pub(crate) fn learn(&self, topic: &Topic, route: &TopicRoute) -> bool {
+        let now = Instant::now();
+        let mut news = false;
+        let mut brokers = self.brokers.write();
+        for known in &route.brokers {
+            let master: Option<Arc<str>> = known.master.as_deref().map(Arc::from);
+            let slaves: Vec<_> = known.slaves.iter().map(|(id, address)| (*id, Arc::from(address.as_str()))).collect();
+            let name = BrokerName::from(known.name.as_str());
+            match brokers.get_mut(&name) {
+                Some(broker) => {
+                    news |= broker.master != master || broker.slaves != slaves;
+                    *broker = Broker { master, slaves, seen: now };
+                }
+                None => {
+                    news = true;
+                    brokers.insert(name, Broker { master, slaves, seen: now });
+                }
+            }
+        }
+        brokers.retain(|_, broker| now < broker.seen + FORGET_AFTER);
+        drop(brokers);
+        let names: Vec<_> = route.brokers.iter().map(|broker| BrokerName::from(broker.name.as_str())).collect();
+        self.topics.write().insert(topic.clone(), names);
+        news
+    }
+
+    /// The topic is not there any more.
+    pub(crate) fn forget_topic(&self, topic: &Topic) {
+        self.topics.write().remove(topic);
+    }
+
+    /// Where to send to, and where to ask about offsets of groups.
+    pub(crate) fn master(&self, name: &BrokerName) -> Option<Arc<str>> {
+        self.brokers.read().get(name)?.master.clone()
+    }
+
+    /// The master, else any slave.
+    pub(crate) fn any(&self, name: &BrokerName) -> Option<Arc<str>> {
+        let brokers = self.brokers.read();
+        let broker = brokers.get(name)?;
+        broker.master.clone().or_else(|| broker.slaves.first().map(|(_, address)| address.clone()))
+    }
+
+    /// Where to pull a queue from: the suggested broker, for a slave that is away the next one, else any (§4.2).
+    pub(crate) fn to_pull(&self, queue: &MessageQueue) -> Option<Arc<str>> {
+        let id = if self.suggested.read().is_empty() { 0 } else { self.suggested.read().get(queue).copied().unwrap_or(0) };
+        if id == 0 {
+            return self.any(queue.broker());
+        }
+        let brokers = self.brokers.read();
+        let broker = brokers.get(queue.broker())?;
+        let slave = |id| broker.slaves.iter().find(|(known, _)| *known == id).map(|(_, address)| address.clone());
+        let found = slave(id).or_else(|| slave(id.checked_add(1)?)).or_else(|| broker.master.clone());
+        found.or_else(|| broker.slaves.first().map(|(_, address)| address.clone()))
+    }
+
+    /// A broker said from which id to pull next.
+    pub(crate) fn suggest(&self, queue: &MessageQueue, id: u64) {
+        if id == 0 && self.suggested.read().is_empty() {
+            return;
+        }
+        if id == 0 {
+            self.suggested.write().remove(queue);
+        } else {
+            self.suggested.write().insert(queue.clone(), id);
+        }
+    }
+
+    /// The brokers that have a topic.
+    pub(crate) fn of_topic(&self, topic: &Topic) -> Vec<BrokerName> {
+        self.topics.read().get(topic).cloned().unwrap_or_default()
+    }
+
+    /// Every address to tell who is here: masters, and slaves too for those who consume.
+    pub(crate) fn for_heartbeat(&self, with_slaves: bool) -> Vec<(BrokerName, Arc<str>)> {
+        let brokers = self.brokers.read();
+        let mut all = BTreeSet::new();
+        for (name, broker) in &*brokers {
+            all.extend(broker.master.iter().map(|address| (name.clone(), address.clone())));
+            if with_slaves {
+                all.extend(broker.slaves.iter().map(|(_, address)| (name.clone(), address.clone())));
+            }
+        }
+        all.into_iter().collect()
+    }
+
+    /// The name of the broker at an address.
+    pub(crate) fn name_of(&self, address: &str) -> Option<BrokerName> {
+        let brokers = self.brokers.read();
+        let at = |broker: &Broker| {
+            broker.master.as_deref() == Some(address) || broker.slaves.iter().any(|(_, slave)| &**slave == address)
+        };
+        brokers.iter().find(|(_, broker)| at(broker)).map(|(name, _)| name.clone())
+    }
+}

@@ -1,0 +1,152 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ferrocket_compression::{Codec, decompress};
+use ferrocket_model::{Filter, ReceivedMessage, ReceivedParts, Source, Topic, properties};
+use ferrocket_protocol::{
+    DecodeError,
+    message::{BatchRecords, CompressionKind, StoredMessage, StoredMessages},
+};
+
+/// Turns stored messages into received ones: views of the one buffer, bodies decompressed.
+pub(crate) struct Decoder {
+    pub(crate) max_body_bytes: usize,
+    pub(crate) decompress: bool,
+}
+
+impl Decoder {
+    /// Decodes the messages of a pull answer, keeping those with a tag that the filter wants. Stops at a record that cannot be
+    /// read, and gives back what came before it and what is wrong.
+    pub(crate) fn decode(
+        &self,
+        buffer: &Bytes,
+        source: &Arc<Source>,
+        offset_delta: i64,
+        filter: &Filter,
+    ) -> (Vec<ReceivedMessage>, Option<DecodeError>) {
+        let mut messages = Vec::with_capacity(buffer.len() / 512 + 1);
+        for record in StoredMessages::new(buffer) {
+            match record {
+                Ok(record) if record.sys_flag.is_inner_batch() => {
+                    self.inner_batch(&record, source, offset_delta, filter, &mut messages);
+                }
+                Ok(record) => {
+                    let message = self.message(&record, source, offset_delta);
+                    if wanted(filter, &message) {
+                        messages.push(message);
+                    }
+                }
+                Err(error) => return (messages, Some(error)),
+            }
+        }
+        (messages, None)
+    }
+
+    fn message(&self, record: &StoredMessage<'_>, source: &Arc<Source>, offset_delta: i64) -> ReceivedMessage {
+        let (body, defect) = self.body(record);
+        parts(record, source, offset_delta, body, clean_properties(&record.properties), defect).into()
+    }
+
+    /// The body as the sender gave it, or why it cannot be had.
+    fn body(&self, record: &StoredMessage<'_>) -> (Bytes, Option<Arc<str>>) {
+        let raw = || record.body.clone();
+        if !record.is_intact {
+            return (raw(), Some("the checksum of the body is wrong".into()));
+        }
+        if !self.decompress {
+            return (raw(), None);
+        }
+        let codec = match record.sys_flag.compression() {
+            Ok(None) => return (raw(), None),
+            Ok(Some(CompressionKind::Lz4)) => Codec::Lz4,
+            Ok(Some(CompressionKind::Zstd)) => Codec::Zstd,
+            Ok(Some(_)) => Codec::Zlib,
+            Err(kind) => return (raw(), Some(format!("unknown kind of compression {kind}").into())),
+        };
+        match decompress(codec, &record.body, self.max_body_bytes) {
+            Ok(body) => (body, None),
+            Err(error) => (raw(), Some(error.to_string().into())),
+        }
+    }
+
+    /// A batch that the broker stored whole (§5.7): each child has the parent's offset plus its place.
+    fn inner_batch(
+        &self,
+        record: &StoredMessage<'_>,
+        source: &Arc<Source>,
+        offset_delta: i64,
+        filter: &Filter,
+        messages: &mut Vec<ReceivedMessage>,
+    ) {
+        let (body, defect) = self.body(record);
+        let whole = |defect| parts(record, source, offset_delta, record.body.clone(), record.properties.clone(), Some(defect));
+        if let Some(defect) = defect {
+            messages.push(whole(defect).into());
+            return;
+        }
+        for (place, child) in BatchRecords::new(body).enumerate() {
+            let Ok(child) = child else {
+                messages.push(whole("the batch cannot be taken apart".into()).into());
+                return;
+            };
+            let mut parts =
+                parts(record, source, offset_delta, child.body, clean_properties(&child.properties), None);
+            parts.offset += place as u64;
+            parts.flag = child.flag;
+            parts.reconsume_times = 0;
+            parts.store_host = None; // a child has no broker id of its own
+            let message = ReceivedMessage::from(parts);
+            if wanted(filter, &message) {
+                messages.push(message);
+            }
+        }
+    }
+}
+
+fn wanted(filter: &Filter, message: &ReceivedMessage) -> bool {
+    // Brokers compare hashes of tags; the exact comparison is ours. "Everything" needs no look at the properties.
+    filter.expression() == "*" || filter.accepts_tag(message.tag())
+}
+
+fn parts(
+    record: &StoredMessage<'_>,
+    source: &Arc<Source>,
+    offset_delta: i64,
+    body: Bytes,
+    properties: Bytes,
+    defect: Option<Arc<str>>,
+) -> ReceivedParts {
+    let topic = source.queue.topic();
+    // Messages of the group's retry topic are shown under their original topic.
+    let original = if topic.is_retry() {
+        std::str::from_utf8(&properties).ok().and_then(|text| properties::find(text, properties::name::RETRY_TOPIC))
+    } else {
+        None
+    };
+    let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+    ReceivedParts {
+        topic: original.map_or_else(|| topic.clone(), Topic::from),
+        body,
+        source: source.clone(),
+        offset: unsigned(record.queue_offset.saturating_add(offset_delta)),
+        commit_log_offset: record.commit_log_offset,
+        born_ms: unsigned(record.born_ms),
+        stored_ms: unsigned(record.stored_ms),
+        born_host: record.born_host,
+        store_host: record.store_host,
+        flag: record.flag,
+        reconsume_times: u32::try_from(record.reconsume_times).unwrap_or(0),
+        wire_bytes: record.bytes,
+        defect,
+        properties,
+    }
+}
+
+/// Properties that are not UTF-8 are made so, as Java does, instead of being lost.
+fn clean_properties(properties: &Bytes) -> Bytes {
+    match std::str::from_utf8(properties) {
+        Ok(_) => properties.clone(),
+        Err(_) => String::from_utf8_lossy(properties).into_owned().into(),
+    }
+}
+

@@ -1,0 +1,38 @@
+use std::sync::Weak;
+
+use bytes::Bytes;
+use ferrocket_backend::ServerEvent;
+use ferrocket_protocol::{NoFields, ReadRequest, RequestCode, ResponseCode, request::MembersChanged};
+use ferrocket_remoting::Inbound;
+use tokio::sync::mpsc;
+
+use crate::backend::Shared;
+
+/// Looks at what servers ask. What this client does not know is answered so, never left open (R18).
+pub(crate) async fn run(shared: Weak<Shared>, mut inbox: mpsc::Receiver<Inbound>) {
+    while let Some(inbound) = inbox.recv().await {
+        let Some(shared) = shared.upgrade() else { return };
+        let (code, remark) = handle(&shared, &inbound);
+        if inbound.respond(code, remark.as_deref(), &NoFields, Bytes::new()).is_err() {
+            tracing::debug!(address = %inbound.address, "an answer to a server was too large");
+        }
+    }
+}
+
+fn handle(shared: &Shared, inbound: &Inbound) -> (ResponseCode, Option<String>) {
+    let code = RequestCode(inbound.command.code);
+    match code {
+        RequestCode::NOTIFY_CONSUMER_IDS_CHANGED => match MembersChanged::read_request(&inbound.command) {
+            Ok(notice) => {
+                tracing::debug!(address = %inbound.address, group = %notice.group, "members changed");
+                shared.members.deliver(&notice.group, ServerEvent::MembersChanged);
+                (ResponseCode::SUCCESS, None)
+            }
+            Err(error) => (ResponseCode::SYSTEM_ERROR, Some(error.to_string())),
+        },
+        other => {
+            tracing::debug!(address = %inbound.address, code = %other, "a server asks what this client does not know");
+            (ResponseCode::REQUEST_CODE_NOT_SUPPORTED, Some(format!("request type {} not supported", other.0)))
+        }
+    }
+}

@@ -1,0 +1,231 @@
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use ferrocket_backend::{
+    BoxFuture, ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, Outcome, ServerEvent,
+};
+use ferrocket_model::{ConsumeFrom, ErrorKind, Failure, Group, Topic, system};
+use ferrocket_protocol::{
+    body::{ConsumerData, HeartbeatData, ProducerData, SubscriptionData},
+    request::{GetConsumerList, Unregister},
+};
+use futures_core::Stream;
+use parking_lot::Mutex;
+use tokio::{sync::Notify, sync::mpsc, task::JoinSet};
+
+use crate::{RemotingBackend, backend::unknown_broker};
+
+/// Events that wait for a member. They all say "compute anew", so one that finds the queue full adds nothing.
+const EVENTS: usize = 16;
+
+/// Who of this client is a member of what.
+pub(crate) struct Members {
+    client_id: String,
+    table: Mutex<Table>,
+    /// Wakes the heartbeat task.
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    /// How many producers of a group there are.
+    producers: BTreeMap<Group, usize>,
+    consumers: BTreeMap<Group, Consumer>,
+}
+
+struct Consumer {
+    member: ConsumerMember,
+    events: mpsc::Sender<ServerEvent>,
+}
+
+impl Members {
+    pub(crate) fn new(client_id: String) -> Self {
+        Self { client_id, table: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Sends a heartbeat soon.
+    pub(crate) fn wake(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Waits for [`wake`](Self::wake).
+    pub(crate) async fn woken(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Whether anybody here consumes; slaves are told then, too.
+    pub(crate) fn has_consumers(&self) -> bool {
+        !self.table.lock().consumers.is_empty()
+    }
+
+    /// Whether there is anybody to tell of.
+    pub(crate) fn is_empty(&self) -> bool {
+        let table = self.table.lock();
+        table.consumers.is_empty() && table.producers.is_empty()
+    }
+
+    pub(crate) fn deliver(&self, group: &Group, event: ServerEvent) {
+        if let Some(consumer) = self.table.lock().consumers.get(group) {
+            // Full: the same event waits there already.
+            let _ = consumer.events.try_send(event);
+        }
+    }
+
+    /// What brokers are told. As every Java client we name the inner producer group too, for look-ups by client id.
+    pub(crate) fn heartbeat(&self) -> HeartbeatData {
+        let table = self.table.lock();
+        let producers = table.producers.keys().map(Group::as_str).chain([system::CLIENT_INNER_PRODUCER]);
+        HeartbeatData {
+            client_id: self.client_id.clone(),
+            consumer_data_set: table.consumers.iter().map(|(group, consumer)| consumer_data(group, &consumer.member)).collect(),
+            heartbeat_fingerprint: 0,
+            producer_data_set: producers.map(|name| ProducerData { group_name: name.to_owned() }).collect(),
+            without_sub: false,
+        }
+    }
+
+    fn add(&self, member: Member) -> Outcome<EventStream> {
+        let (sender, receiver) = mpsc::channel(EVENTS);
+        let mut table = self.table.lock();
+        match member.kind {
+            MemberKind::Consumer(consumer) => {
+                if table.consumers.contains_key(&member.group) {
+                    return Err(Box::new(
+                        Failure::new(ErrorKind::Conflict, format!("join group {} as a consumer", member.group))
+                            .with_detail("this client has a consumer in the group already")
+                            .with_advice("use one consumer per group and client, or another client"),
+                    ));
+                }
+                table.consumers.insert(member.group, Consumer { member: consumer, events: sender });
+            }
+            _ => *table.producers.entry(member.group).or_default() += 1,
+        }
+        Ok(Box::pin(Events(receiver)))
+    }
+
+    /// Returns whether nobody of this client is left in that role.
+    fn remove(&self, group: &Group, consumer: bool) -> bool {
+        let mut table = self.table.lock();
+        if consumer {
+            return table.consumers.remove(group).is_some();
+        }
+        match table.producers.get_mut(group) {
+            Some(count) if *count > 1 => {
+                *count -= 1;
+                false
+            }
+            Some(_) => table.producers.remove(group).is_some(),
+            None => false,
+        }
+    }
+}
+
+fn consumer_data(group: &Group, member: &ConsumerMember) -> ConsumerData {
+    let from = match member.consume_from {
+        ConsumeFrom::Earliest => "CONSUME_FROM_FIRST_OFFSET",
+        ConsumeFrom::Time(_) => "CONSUME_FROM_TIMESTAMP",
+        _ => "CONSUME_FROM_LAST_OFFSET",
+    };
+    let subscriptions = member.subscriptions.iter();
+    ConsumerData {
+        consume_from_where: from.to_owned(),
+        consume_type: "CONSUME_PASSIVELY".to_owned(),
+        group_name: group.to_string(),
+        message_model: "CLUSTERING".to_owned(),
+        subscription_data_set: subscriptions
+            .map(|subscription| SubscriptionData::new(subscription.topic.as_str(), &subscription.filter, subscription.version))
+            .collect(),
+        unit_mode: false,
+    }
+}
+
+impl Membership for RemotingBackend {
+    fn client_id(&self) -> &str {
+        &self.shared.members.client_id
+    }
+
+    fn join(&self, member: Member) -> BoxFuture<'_, Outcome<Joined>> {
+        Box::pin(async move {
+            let events = self.shared.members.add(member)?;
+            self.shared.beat().await;
+            Ok(Joined { events })
+        })
+    }
+
+    fn announce(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.shared.beat())
+    }
+
+    fn leave<'a>(&'a self, group: &'a Group, consumer: bool) -> BoxFuture<'a, Vec<String>> {
+        Box::pin(async move {
+            if !self.shared.members.remove(group, consumer) {
+                return Vec::new();
+            }
+            let mut request = Unregister::new(self.client_id());
+            if consumer {
+                request.consumer_group = Some(group.clone());
+            } else {
+                request.producer_group = Some(group.clone());
+            }
+            let request = Arc::new(request);
+            let mut calls = JoinSet::new();
+            for (broker, address) in self.shared.brokers.for_heartbeat(consumer) {
+                // A broker without a connection of ours knows nothing of us.
+                if self.shared.pool.connected(&address).is_none() {
+                    continue;
+                }
+                let (shared, request) = (self.shared.clone(), request.clone());
+                calls.spawn(async move {
+                    let operation = || "unregister".to_owned();
+                    let told = shared.call(&broker, &address, &*request, shared.request_timeout, operation).await;
+                    told.err().map(|_| address.to_string())
+                });
+            }
+            let mut untold = Vec::new();
+            while let Some(told) = calls.join_next().await {
+                untold.extend(told.ok().flatten());
+            }
+            untold
+        })
+    }
+
+    fn members<'a>(&'a self, group: &'a Group, topic: &'a Topic) -> BoxFuture<'a, Outcome<Vec<String>>> {
+        Box::pin(async move {
+            let operation = || format!("list the members of group {group}");
+            let mut brokers = self.shared.brokers.of_topic(topic);
+            fastrand::shuffle(&mut brokers);
+            let mut last = None;
+            for broker in brokers {
+                let Some(address) = self.shared.brokers.any(&broker) else { continue };
+                let mut request = GetConsumerList::new(group);
+                request.broker = Some(broker.to_string());
+                let timeout = self.shared.request_timeout;
+                match self.shared.call(&broker, &address, &request, timeout, operation).await {
+                    Ok(mut list) => {
+                        list.consumer_id_list.sort();
+                        list.consumer_id_list.dedup();
+                        return Ok(list.consumer_id_list);
+                    }
+                    Err(failure) => last = Some(failure),
+                }
+            }
+            let nobody = || unknown_broker(&"any".into(), operation());
+            Err(Box::new(last.unwrap_or_else(nobody).with_topic(topic)))
+        })
+    }
+}
+
+/// The events of one member.
+struct Events(mpsc::Receiver<ServerEvent>);
+
+impl Stream for Events {
+    type Item = ServerEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ServerEvent>> {
+        self.0.poll_recv(cx)
+    }
+}

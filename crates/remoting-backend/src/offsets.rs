@@ -1,0 +1,69 @@
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use ferrocket_backend::{BoxFuture, Offsets, Outcome};
+use ferrocket_model::{Failure, Group, MessageQueue};
+use ferrocket_protocol::{
+    Request,
+    request::{CommitOffset, GetMaxOffset, GetMinOffset, QueryOffset, SearchOffset},
+};
+
+use crate::{RemotingBackend, backend::unknown_broker};
+
+impl Offsets for RemotingBackend {
+    fn committed<'a>(&'a self, group: &'a Group, queue: &'a MessageQueue) -> BoxFuture<'a, Outcome<Option<u64>>> {
+        Box::pin(async move {
+            let mut request = QueryOffset::new(group, queue.id(), queue.topic());
+            request.broker = Some(queue.broker().to_string());
+            request.zero_if_not_found = Some(false);
+            let operation = || format!("read the offset of group {group} in {queue}");
+            self.ask(queue, &request, operation, false).await.map(|found| found.0)
+        })
+    }
+
+    fn commit<'a>(&'a self, group: &'a Group, queue: &'a MessageQueue, offset: u64) -> BoxFuture<'a, Outcome<()>> {
+        Box::pin(async move {
+            let mut request = CommitOffset::new(offset, group, queue.id(), queue.topic());
+            request.broker = Some(queue.broker().to_string());
+            self.ask(queue, &request, || format!("commit offset {offset} of group {group} in {queue}"), false).await
+        })
+    }
+
+    fn earliest<'a>(&'a self, queue: &'a MessageQueue) -> BoxFuture<'a, Outcome<u64>> {
+        let request = GetMinOffset::new(queue.clone());
+        Box::pin(async move { self.ask(queue, &request, || format!("read the first offset of {queue}"), true).await })
+    }
+
+    fn latest<'a>(&'a self, queue: &'a MessageQueue) -> BoxFuture<'a, Outcome<u64>> {
+        let request = GetMaxOffset::new(queue.clone());
+        Box::pin(async move { self.ask(queue, &request, || format!("read the last offset of {queue}"), true).await })
+    }
+
+    fn at_time<'a>(&'a self, queue: &'a MessageQueue, time: SystemTime) -> BoxFuture<'a, Outcome<u64>> {
+        let ms = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let mut request = SearchOffset::new(queue.id(), i64::try_from(ms).unwrap_or(i64::MAX), queue.topic());
+        request.broker = Some(queue.broker().to_string());
+        Box::pin(async move { self.ask(queue, &request, || format!("search an offset by time in {queue}"), true).await })
+    }
+}
+
+impl RemotingBackend {
+    /// Asks the master; offsets of groups also a slave, when there is no master.
+    async fn ask<R: Request + Sync>(
+        &self,
+        queue: &MessageQueue,
+        request: &R,
+        operation: impl FnOnce() -> String,
+        master_only: bool,
+    ) -> Outcome<R::Response> {
+        let brokers = &self.shared.brokers;
+        let address: Option<Arc<str>> =
+            if master_only { brokers.master(queue.broker()) } else { brokers.any(queue.broker()) };
+        let Some(address) = address else { return Err(unknown_broker(queue.broker(), operation())) };
+        let timeout = self.shared.request_timeout;
+        let answer = self.shared.call(queue.broker(), &address, request, timeout, operation).await;
+        answer.map_err(|failure: Box<Failure>| Box::new(failure.with_topic(queue.topic())))
+    }
+}

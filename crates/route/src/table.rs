@@ -1,0 +1,326 @@
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use ferrocket_backend::{Backend, BoxFuture, Outcome, RouteRequest};
+use ferrocket_model::{ErrorKind, Failure, Route, Topic};
+use parking_lot::{Mutex, RwLock};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+/// The most topics that are remembered. Beyond it, those that were not used for longest are forgotten.
+const MAX_TOPICS: usize = 100_000;
+/// A look-up that failed is not repeated for this long, so that a mistyped topic does not become a load.
+const NEGATIVE_FOR: Duration = Duration::from_millis(200);
+/// A route is not looked up again on demand sooner than this.
+pub(crate) const TRIGGER_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The routes of a cluster: immutable pictures, swapped whole. Looked up at first use, then refreshed, each topic once per
+/// period, spread over it; at once when somebody says that a route is wrong.
+///
+/// A route that was found stays in use while name servers are away, or say "not found": they also do so while they restart.
+#[doc(alias = "topicRouteTable")]
+pub struct RouteTable {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) period: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) topics: RwLock<HashMap<Topic, Arc<Entry>>>,
+    pub(crate) changed: Notify,
+    ending: CancellationToken,
+    refreshed: Mutex<Option<Instant>>,
+}
+
+pub(crate) struct Entry {
+    pub(crate) topic: Topic,
+    snapshot: watch::Sender<Option<Arc<Route>>>,
+    state: Mutex<EntryState>,
+}
+
+#[derive(Default)]
+struct EntryState {
+    /// Set while a look-up is under way: who joins waits for its end.
+    looking: Option<watch::Receiver<bool>>,
+    new_topic_queues: Option<u32>,
+    failed: Option<Box<Failure>>,
+    looked_up: Option<Instant>,
+    used: Option<Instant>,
+}
+
+/// Who makes the next look-up of a topic.
+enum Turn {
+    /// Nobody: the last one is recent enough.
+    Known(Outcome<Arc<Route>>),
+    /// We; others wait until this is dropped.
+    Ours(watch::Sender<bool>),
+    /// Somebody else is at it.
+    Theirs(watch::Receiver<bool>),
+}
+
+impl Entry {
+    fn turn(&self, interval: Duration) -> Turn {
+        let mut state = self.state.lock();
+        let known = self.snapshot.borrow().clone();
+        if state.looked_up.is_some_and(|at| Instant::now() < at + interval) {
+            match (known, &state.failed) {
+                (Some(route), _) => return Turn::Known(Ok(route)),
+                (None, Some(failure)) => return Turn::Known(Err(failure.clone())),
+                (None, None) => {}
+            }
+        }
+        match &state.looking {
+            // A look-up whose caller was dropped closes its channel: then it is ours to make.
+            Some(looking) if looking.has_changed().is_ok() => Turn::Theirs(looking.clone()),
+            _ => {
+                let (done, looking) = watch::channel(false);
+                state.looking = Some(looking);
+                Turn::Ours(done)
+            }
+        }
+    }
+}
+
+impl RouteTable {
+    /// A table with its refreshing task, which ends with the table.
+    pub fn start(backend: Arc<dyn Backend>, period: Duration, timeout: Duration) -> Arc<Self> {
+        let table = Arc::new(Self {
+            backend,
+            period,
+            timeout,
+            topics: RwLock::default(),
+            changed: Notify::new(),
+            ending: CancellationToken::new(),
+            refreshed: Mutex::default(),
+        });
+        let ending = table.ending.clone();
+        let weak: Weak<Self> = Arc::downgrade(&table);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { ending.run_until_cancelled(crate::refresh::run(weak)).await });
+        }
+        table
+    }
+
+    /// The route of a topic that is known, without any look-up.
+    pub fn cached(&self, topic: &Topic) -> Option<Arc<Route>> {
+        let entry = self.topics.read().get(topic).cloned()?;
+        let route = entry.snapshot.borrow().clone();
+        route
+    }
+
+    /// The route of a topic, looked up if it is not known. For producers, `new_topic_queues` says how many queues a topic gets
+    /// that the first send creates.
+    ///
+    /// # Errors
+    ///
+    /// When the look-up fails and nothing was known before.
+    pub async fn route(&self, topic: &Topic, new_topic_queues: Option<u32>, timeout: Duration) -> Outcome<Arc<Route>> {
+        if let Some(route) = self.cached(topic) {
+            if !new_topic_queues.is_some_and(|_| route.publish.is_empty()) {
+                return Ok(route);
+            }
+        }
+        let entry = self.entry(topic);
+        {
+            let mut state = entry.state.lock();
+            state.used = Some(Instant::now());
+            if new_topic_queues.is_some() {
+                state.new_topic_queues = new_topic_queues;
+            }
+        }
+        match tokio::time::timeout(timeout, self.look_up(&entry, NEGATIVE_FOR)).await {
+            Ok(found) => found,
+            Err(_) => Err(Box::new(
+                Failure::new(ErrorKind::NameServerUnreachable, format!("find topic {topic}"))
+                    .with_detail(format!("no answer within {timeout:?}"))
+                    .with_topic(topic),
+            )),
+        }
+    }
+
+    /// Looks a topic up again now, because its route turned out to be wrong; at most five times a second.
+    ///
+    /// # Errors
+    ///
+    /// When the look-up fails. The route that was known stays in use.
+    pub async fn refresh(&self, topic: &Topic) -> Outcome<Arc<Route>> {
+        let entry = self.entry(topic);
+        self.look_up(&entry, TRIGGER_INTERVAL).await
+    }
+
+    /// The route of a topic, each time it changes; the first one as soon as it is known.
+    pub fn watch(&self, topic: &Topic) -> RouteWatch {
+        let entry = self.entry(topic);
+        entry.state.lock().used = Some(Instant::now());
+        self.changed.notify_one();
+        RouteWatch::new(entry.snapshot.subscribe())
+    }
+
+    /// When a route was refreshed last.
+    pub fn refreshed(&self) -> Option<Instant> {
+        *self.refreshed.lock()
+    }
+
+    pub(crate) fn entry(&self, topic: &Topic) -> Arc<Entry> {
+        if let Some(entry) = self.topics.read().get(topic) {
+            return entry.clone();
+        }
+        let mut topics = self.topics.write();
+        if topics.len() >= MAX_TOPICS {
+            forget_oldest(&mut topics);
+        }
+        let new = || {
+            Arc::new(Entry {
+                topic: topic.clone(),
+                snapshot: watch::Sender::new(None),
+                state: Mutex::new(EntryState { used: Some(Instant::now()), ..EntryState::default() }),
+            })
+        };
+        topics.entry(topic.clone()).or_insert_with(new).clone()
+    }
+
+    /// One look-up at a time per topic: others wait for its end. Not repeated within `interval`.
+    pub(crate) async fn look_up(&self, entry: &Arc<Entry>, interval: Duration) -> Outcome<Arc<Route>> {
+        loop {
+            let turn = entry.turn(interval);
+            match turn {
+                Turn::Known(outcome) => return outcome,
+                Turn::Ours(_done) => return self.ask(entry).await,
+                // Ends when the look-up that is under way does, whatever came of it.
+                Turn::Theirs(mut ended) => drop(ended.changed().await),
+            }
+        }
+    }
+
+    fn ask<'a>(&'a self, entry: &'a Arc<Entry>) -> BoxFuture<'a, Outcome<Arc<Route>>> {
+        let new_topic_queues = entry.state.lock().new_topic_queues;
+        let request = RouteRequest { topic: entry.topic.clone(), new_topic_queues, timeout: self.timeout };
+        Box::pin(async move {
+            let answer = self.backend.route(request).await;
+            let now = Instant::now();
+            let mut state = entry.state.lock();
+            state.looked_up = Some(now);
+            match answer {
+                Ok(route) => {
+                    state.failed = None;
+                    drop(state);
+                    *self.refreshed.lock() = Some(now);
+                    let route = Arc::new(route);
+                    let mut current = route.clone();
+                    entry.snapshot.send_if_modified(|known| match known {
+                        Some(known) if **known == *route => {
+                            current = known.clone();
+                            false
+                        }
+                        _ => {
+                            tracing::debug!(topic = %entry.topic, queues = route.publish.len(), "route changed");
+                            *known = Some(route);
+                            true
+                        }
+                    });
+                    Ok(current)
+                }
+                Err(failure) => {
+                    tracing::debug!(topic = %entry.topic, %failure, "route look-up failed");
+                    state.failed = Some(failure.clone());
+                    Err(failure)
+                }
+            }
+        })
+    }
+
+    /// Forgets topics that nobody used or watches any more.
+    pub(crate) fn forget_unused(&self, after: Duration) {
+        let now = Instant::now();
+        self.topics.write().retain(|_, entry| {
+            entry.snapshot.receiver_count() > 0 || entry.state.lock().used.is_some_and(|used| now < used + after)
+        });
+    }
+
+    /// Marks a topic as used, so that it stays.
+    pub fn touch(&self, topic: &Topic) {
+        if let Some(entry) = self.topics.read().get(topic) {
+            entry.state.lock().used = Some(Instant::now());
+        }
+    }
+
+    /// Ends the refreshing task.
+    pub fn close(&self) {
+        self.ending.cancel();
+    }
+}
+
+impl Drop for RouteTable {
+    fn drop(&mut self) {
+        self.ending.cancel();
+    }
+}
+
+fn forget_oldest(topics: &mut HashMap<Topic, Arc<Entry>>) {
+    let unwatched = topics.values().filter(|entry| entry.snapshot.receiver_count() == 0);
+    let oldest = unwatched.min_by_key(|entry| entry.state.lock().used).map(|entry| entry.topic.clone());
+    if let Some(topic) = oldest {
+        topics.remove(&topic);
+    }
+}
+
+impl std::fmt::Debug for RouteTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RouteTable").field("topics", &self.topics.read().len()).finish_non_exhaustive()
+    }
+}
+
+/// The route of a topic, each time it changes.
+pub struct RouteWatch {
+    receiver: watch::Receiver<Option<Arc<Route>>>,
+    next: Option<BoxFuture<'static, Option<watch::Receiver<Option<Arc<Route>>>>>>,
+}
+
+impl RouteWatch {
+    fn new(mut receiver: watch::Receiver<Option<Arc<Route>>>) -> Self {
+        receiver.mark_changed();
+        Self { receiver, next: None }
+    }
+
+    /// The next route. `None` when the table is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when it is dropped.
+    pub async fn changed(&mut self) -> Option<Arc<Route>> {
+        loop {
+            self.receiver.changed().await.ok()?;
+            if let Some(route) = self.receiver.borrow_and_update().clone() {
+                return Some(route);
+            }
+        }
+    }
+
+    /// As [`changed`](Self::changed), for streams.
+    pub fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arc<Route>>> {
+        loop {
+            let mut receiver = self.receiver.clone();
+            let next = self
+                .next
+                .get_or_insert_with(|| Box::pin(async move { receiver.changed().await.ok().map(|()| receiver) }));
+            let Poll::Ready(changed) = Pin::new(next).poll(cx) else { return Poll::Pending };
+            self.next = None;
+            let Some(receiver) = changed else { return Poll::Ready(None) };
+            self.receiver = receiver;
+            if let Some(route) = self.receiver.borrow_and_update().clone() {
+                return Poll::Ready(Some(route));
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for RouteWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RouteWatch").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,127 @@
+//! `cargo xtask test`: everything that shows that the library works.
+//!
+//! All steps select the whole workspace with all features: another selection would give other features to the same
+//! dependencies, and compile them again.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Result, bail};
+
+use crate::broker::{self, Release};
+use crate::step::{self, Absent, Steps};
+use crate::{examples, interop, java, tools, workspace};
+
+/// The suite that runs against every server, ours and the real ones.
+const BEHAVIOUR_SUITE: &str = "behaviour";
+
+/// What to leave out.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Leaves out the real servers and the Java interop.
+    #[arg(long)]
+    no_servers: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let metadata = workspace::metadata()?;
+    let runner = Runner::find()?;
+    let mut steps = Steps::new("test");
+    steps.run("unit and behaviour tests", || step::check(&mut runner.all()));
+    steps.run("doc tests", || step::check(workspace::cargo().args(["test", "--doc", "--workspace", "--all-features"])));
+    steps.run("build of the examples", || {
+        examples::check_table(&metadata)?;
+        examples::build()
+    });
+    for name in examples::names(&metadata) {
+        steps.run(format!("example {name}"), || examples::run(&metadata, name));
+    }
+    if workspace::has_target(&metadata, workspace::BENCHES, "bin", "gates") {
+        steps.run("gates", gates);
+    }
+    for release in Release::ALL {
+        let name = format!("{BEHAVIOUR_SUITE} suite on Apache RocketMQ {}", release.version());
+        steps.run(name, || servers(args).and_then(|()| behaviour_on(release, &runner)));
+    }
+    steps.run("Java interop", || servers(args).and_then(|()| interop::java(interop::Sides::Both)));
+    Ok(steps.finish())
+}
+
+/// Memory, size and instruction limits, measured on what users build.
+fn gates() -> Result<()> {
+    let mut cargo = workspace::cargo();
+    step::check(cargo.args(["run", "--release", "--package", workspace::BENCHES, "--bin", "gates"]))
+}
+
+fn servers(args: &Args) -> Result<()> {
+    if args.no_servers {
+        return Err(Absent("--no-servers was given".to_owned()).into());
+    }
+    java::require()
+}
+
+fn behaviour_on(release: Release, runner: &Runner) -> Result<()> {
+    broker::with_cluster(release, &[], |cluster| {
+        let mut command = runner.behaviour_suite();
+        eprintln!("   $ {}", step::shown(&command));
+        match cluster.run(&mut command)? {
+            0 => Ok(()),
+            code => bail!("the suite ended with {code}"),
+        }
+    })
+}
+
+/// What runs the tests: nextest, or cargo itself where that cannot be had.
+enum Runner {
+    Nextest(PathBuf),
+    Cargo,
+}
+
+impl Runner {
+    fn find() -> Result<Self> {
+        match tools::program(&tools::NEXTEST) {
+            Ok(program) => Ok(Self::Nextest(program)),
+            Err(error) if step::in_ci() => Err(error),
+            Err(error) => {
+                eprintln!("test: SKIPPED nextest, cargo test runs the tests: {error:#}");
+                Ok(Self::Cargo)
+            }
+        }
+    }
+
+    fn all(&self) -> Command {
+        match self {
+            Self::Nextest(program) => nextest(program),
+            Self::Cargo => cargo_test(),
+        }
+    }
+
+    fn behaviour_suite(&self) -> Command {
+        match self {
+            Self::Nextest(program) => {
+                let mut command = nextest(program);
+                let filter = format!("package({}) & binary({BEHAVIOUR_SUITE})", workspace::UMBRELLA);
+                command.args(["--filterset", &filter]);
+                command
+            }
+            Self::Cargo => {
+                let mut command = cargo_test();
+                command.args(["--test", BEHAVIOUR_SUITE]);
+                command
+            }
+        }
+    }
+}
+
+fn nextest(program: &PathBuf) -> Command {
+    let mut command = workspace::in_root(program);
+    command.args(["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]);
+    command
+}
+
+fn cargo_test() -> Command {
+    let mut command = workspace::cargo();
+    // Without --doc: those are a step of their own.
+    command.args(["test", "--workspace", "--all-features", "--no-fail-fast", "--lib", "--bins", "--tests"]);
+    command
+}
