@@ -1,0 +1,93 @@
+use bytes::{Bytes, BytesMut};
+use ferrocket_protocol::{
+    DecodeError, HeaderFormat, NoFields, ResponseCode, WriteFields, encode_response, request::OffsetAnswer,
+};
+use futures_core::future::BoxFuture;
+
+const FAQ: &str = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details.";
+
+/// What a request is answered with.
+pub(crate) struct Answer {
+    code: ResponseCode,
+    remark: Option<String>,
+    fields: Box<dyn WriteFields + Send + Sync>,
+    body: Bytes,
+}
+
+/// What a handler did with a request.
+pub(crate) enum Handled {
+    /// It is done.
+    Now(Answer),
+    /// It waits for something; meanwhile the connection goes on.
+    Later(BoxFuture<'static, Answer>),
+}
+
+impl From<Answer> for Handled {
+    fn from(answer: Answer) -> Self {
+        Self::Now(answer)
+    }
+}
+
+impl Answer {
+    pub(crate) fn success() -> Self {
+        Self { code: ResponseCode::SUCCESS, remark: None, fields: Box::new(NoFields), body: Bytes::new() }
+    }
+
+    pub(crate) fn refusal(code: ResponseCode, remark: impl Into<String>) -> Self {
+        Self { code, remark: Some(remark.into()), fields: Box::new(NoFields), body: Bytes::new() }
+    }
+
+    /// A refusal whose text goes on as Java's do.
+    pub(crate) fn refusal_with_faq(code: ResponseCode, remark: impl Into<String>) -> Self {
+        Self::refusal(code, remark.into() + FAQ)
+    }
+
+    pub(crate) fn unreadable(error: &DecodeError) -> Self {
+        Self::refusal(ResponseCode::SYSTEM_ERROR, error.to_string())
+    }
+
+    pub(crate) fn unsupported(code: i32) -> Self {
+        Self::refusal(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, format!(" request type {code} not supported"))
+    }
+
+    pub(crate) fn offset(offset: u64) -> Self {
+        Self::success().with_fields(OffsetAnswer::new(i64::try_from(offset).unwrap_or(i64::MAX)))
+    }
+
+    pub(crate) fn with_remark(mut self, remark: impl Into<String>) -> Self {
+        self.remark = Some(remark.into());
+        self
+    }
+
+    pub(crate) fn with_code(mut self, code: ResponseCode) -> Self {
+        self.code = code;
+        self
+    }
+
+    pub(crate) fn with_fields(mut self, fields: impl WriteFields + Send + Sync + 'static) -> Self {
+        self.fields = Box::new(fields);
+        self
+    }
+
+    pub(crate) fn with_body(mut self, body: Bytes) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// The frame. As 5.5.0, always with a JSON header, whatever the request had.
+    pub(crate) fn encode(&self, opaque: i32) -> BytesMut {
+        let mut out = BytesMut::new();
+        let remark = self.remark.as_deref();
+        let format = HeaderFormat::Json;
+        match encode_response(opaque, self.code, remark, &*self.fields, self.body.clone(), format, &mut out) {
+            Ok(encoded) => out.extend_from_slice(&encoded.body.unwrap_or_default()),
+            Err(error) => {
+                let text = error.to_string();
+                let code = ResponseCode::SYSTEM_ERROR;
+                // A short text and no body always fit.
+                let _ = encode_response(opaque, code, Some(&text), &NoFields, Bytes::new(), format, &mut out);
+            }
+        }
+        out
+    }
+}

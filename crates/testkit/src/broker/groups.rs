@@ -1,0 +1,174 @@
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use ferrocket_model::{Group, system};
+use ferrocket_protocol::{
+    Command, ReadRequest, ResponseCode,
+    body::{ConsumerData, SubscriptionData},
+    request::{ConsumerList, GetConsumerList, Heartbeat, HeartbeatAnswer, MembersChanged, Unregister},
+};
+
+use super::Broker;
+use crate::{answer::Answer, connection::Connection};
+
+/// The consumer groups that this broker has ever heard of.
+#[derive(Default)]
+pub(super) struct Groups {
+    groups: HashMap<String, GroupState>,
+}
+
+#[derive(Default)]
+struct GroupState {
+    members: Vec<Member>,
+    /// One table for the whole group, as on any broker: the newest version of a subscription wins.
+    subscriptions: HashMap<String, SubscriptionData>,
+    /// Of the last heartbeat that had one.
+    fingerprint: i32,
+}
+
+struct Member {
+    client_id: String,
+    connection: Arc<Connection>,
+}
+
+impl GroupState {
+    /// Takes members out and tells the others. With the last one the subscriptions are forgotten, as on any broker.
+    fn leave(&mut self, group: &str, leaves: impl Fn(&Member) -> bool) {
+        let before = self.members.len();
+        self.members.retain(|member| !leaves(member));
+        if self.members.len() < before {
+            self.notify(group);
+        }
+        if self.members.is_empty() {
+            self.subscriptions.clear();
+            self.fingerprint = 0;
+        }
+    }
+
+    fn notify(&self, group: &str) {
+        for member in &self.members {
+            member.connection.notify(&MembersChanged::new(Group::from(group)));
+        }
+    }
+
+    /// Whether this connection is a member that was not one before.
+    fn join(&mut self, client_id: &str, connection: &Arc<Connection>) -> bool {
+        if self.members.iter().any(|member| member.connection.id == connection.id) {
+            return false;
+        }
+        self.members.push(Member { client_id: client_id.to_owned(), connection: connection.clone() });
+        true
+    }
+
+    /// Whether the set of topics changed.
+    fn subscribe(&mut self, data: &ConsumerData) -> bool {
+        let topics = |table: &HashMap<String, SubscriptionData>| table.keys().cloned().collect::<BTreeSet<_>>();
+        let before = topics(&self.subscriptions);
+        let wanted: BTreeSet<_> = data.subscription_data_set.iter().map(|new| new.topic.as_str()).collect();
+        self.subscriptions.retain(|topic, _| wanted.contains(topic.as_str()));
+        for new in &data.subscription_data_set {
+            match self.subscriptions.get(&new.topic) {
+                Some(old) if old.sub_version >= new.sub_version => {}
+                _ => {
+                    self.subscriptions.insert(new.topic.clone(), new.clone());
+                }
+            }
+        }
+        before != topics(&self.subscriptions)
+    }
+}
+
+impl Groups {
+    pub(super) fn is_known(&self, group: &str) -> bool {
+        self.groups.contains_key(group)
+    }
+
+    pub(super) fn members(&self, group: &str) -> Vec<String> {
+        let members = self.groups.get(group).map(|group| &group.members);
+        members.into_iter().flatten().map(|member| member.client_id.clone()).collect()
+    }
+
+    /// The subscription that heartbeats told.
+    pub(super) fn subscription(&self, group: &str, topic: &str) -> Option<&SubscriptionData> {
+        self.groups.get(group)?.subscriptions.get(topic)
+    }
+
+    pub(super) fn has_members(&self, group: &str) -> bool {
+        self.groups.get(group).is_some_and(|group| !group.members.is_empty())
+    }
+
+    /// The broker went down: groups stay, members are gone, nobody can be told.
+    pub(super) fn forget_members(&mut self) {
+        for group in self.groups.values_mut() {
+            group.members.clear();
+            group.subscriptions.clear();
+            group.fingerprint = 0;
+        }
+    }
+
+    /// A connection ended: its members are gone, the others are told.
+    pub(super) fn leave_all(&mut self, connection: u64) {
+        for (name, group) in &mut self.groups {
+            group.leave(name, |member| member.connection.id == connection);
+        }
+    }
+
+    fn leave(&mut self, name: &str, client_id: &str, connection: u64) {
+        if let Some(group) = self.groups.get_mut(name) {
+            group.leave(name, |member| member.connection.id == connection && member.client_id == client_id);
+        }
+    }
+}
+
+impl Broker {
+    pub(super) fn heartbeat(&self, connection: &Arc<Connection>, command: &Command) -> Answer {
+        let data = match Heartbeat::read_request(command).and_then(|request| request.data()) {
+            Ok(data) => data,
+            Err(error) => return Answer::unreadable(&error),
+        };
+        let mut changed = data.heartbeat_fingerprint == 0;
+        let mut state = self.state.lock();
+        for consumer in &data.consumer_data_set {
+            let name = consumer.group_name.as_str();
+            if data.without_sub && !state.groups.is_known(name) {
+                continue;
+            }
+            state.log.ensure_topic(&format!("{}{name}", system::RETRY_PREFIX), 1);
+            let group = state.groups.groups.entry(name.to_owned()).or_default();
+            let joined = group.join(&data.client_id, connection);
+            let resubscribed = !data.without_sub && group.subscribe(consumer);
+            changed |= group.fingerprint != data.heartbeat_fingerprint;
+            group.fingerprint = data.heartbeat_fingerprint;
+            if joined || resubscribed {
+                group.notify(name);
+            }
+        }
+        Answer::success().with_fields(HeartbeatAnswer::new(true, changed))
+    }
+
+    pub(super) fn unregister(&self, connection: &Arc<Connection>, command: &Command) -> Answer {
+        let request = match Unregister::read_request(command) {
+            Ok(request) => request,
+            Err(error) => return Answer::unreadable(&error),
+        };
+        if let Some(group) = &request.consumer_group {
+            self.state.lock().groups.leave(group.as_str(), &request.client_id, connection.id);
+        }
+        Answer::success()
+    }
+
+    pub(super) fn consumer_list(&self, command: &Command) -> Answer {
+        let group = match GetConsumerList::read_request(command) {
+            Ok(request) => request.group,
+            Err(error) => return Answer::unreadable(&error),
+        };
+        let consumer_id_list = self.members(group.as_str());
+        if consumer_id_list.is_empty() {
+            let text = format!("no consumer for this group, {group}");
+            return Answer::refusal(ResponseCode::SYSTEM_ERROR, text);
+        }
+        Answer::success().with_body(ConsumerList { consumer_id_list }.to_body())
+    }
+}

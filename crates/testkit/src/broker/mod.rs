@@ -1,0 +1,215 @@
+//! A broker: one file per group of requests.
+
+mod groups;
+mod offsets;
+mod pull;
+mod send;
+mod send_back;
+mod topics;
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+};
+
+use ferrocket_model::{IdGenerator, MessageQueue, ReceivedMessage, system};
+use ferrocket_protocol::{Command, RequestCode};
+use parking_lot::Mutex;
+
+use crate::{
+    answer::{Answer, Handled},
+    connection::Connection,
+    log::{Draft, Log, Place},
+    server::{Running, Service},
+    shared::{Shared, TEMPLATE_QUEUES},
+};
+use groups::Groups;
+
+/// The permission of the template: also "a topic may be made from it".
+const TEMPLATE_PERM: i32 = 7;
+
+/// One broker: what it stores outlives its listener.
+pub(crate) struct Broker {
+    name: String,
+    shared: Arc<Shared>,
+    state: Mutex<State>,
+    running: Mutex<Option<Running>>,
+    /// In memory: the port of the made-up address, counted up by each restart.
+    port: AtomicU16,
+    ids: IdGenerator,
+}
+
+#[derive(Default)]
+struct State {
+    log: Log,
+    offsets: HashMap<String, HashMap<(String, u32), u64>>,
+    groups: Groups,
+    /// The address that is written into records.
+    host: Option<SocketAddr>,
+}
+
+impl State {
+    fn host(&self) -> SocketAddr {
+        self.host.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))
+    }
+}
+
+impl Broker {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>) -> Self {
+        let mut state = State::default();
+        if shared.settings.auto_create_topics {
+            state.log.set_topic(system::TEMPLATE_TOPIC, TEMPLATE_QUEUES, TEMPLATE_PERM);
+        }
+        let process = std::process::id() as u16;
+        Self {
+            name: format!("broker-{index}"),
+            shared,
+            state: Mutex::new(state),
+            running: Mutex::new(None),
+            port: AtomicU16::new(10_911 + (index as u16).wrapping_mul(100)),
+            ids: IdGenerator::new(IpAddr::V4(Ipv4Addr::LOCALHOST), process, fastrand::u32(..)),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it listens; `None` while it is stopped.
+    pub(crate) fn address(&self) -> Option<String> {
+        self.running.lock().as_ref().map(|running| running.address.clone())
+    }
+
+    /// Listens, on the port of last time or on another.
+    pub(crate) async fn start(self: Arc<Self>, port: Option<u16>) -> io::Result<()> {
+        self.stop();
+        let port = match port {
+            Some(port) => port,
+            None if self.shared.settings.in_memory => self.port.fetch_add(1, Ordering::SeqCst),
+            None => 0,
+        };
+        let running = Running::start(&self.shared, self.clone(), &format!("mem-{}", self.name), port).await?;
+        self.state.lock().host = Some(running.socket);
+        *self.running.lock() = Some(running);
+        self.shared.observer.ring();
+        Ok(())
+    }
+
+    pub(crate) fn stop(&self) {
+        let running = self.running.lock().take();
+        drop(running);
+        self.state.lock().groups.forget_members();
+        self.shared.observer.ring();
+    }
+
+    /// The port of last time, for a restart on it.
+    pub(crate) fn last_port(&self) -> Option<u16> {
+        self.state.lock().host.map(|host| host.port())
+    }
+
+    pub(crate) fn set_paused(&self, paused: bool) {
+        if let Some(running) = &*self.running.lock() {
+            running.set_paused(paused);
+        }
+    }
+
+    /// Queues and permission of a topic.
+    pub(crate) fn topic(&self, name: &str) -> Option<(u32, i32)> {
+        let state = self.state.lock();
+        state.log.topic(name).map(|topic| (topic.queues.len() as u32, topic.perm))
+    }
+
+    pub(crate) fn create_topic(&self, name: &str, queues: u32) {
+        self.state.lock().log.set_topic(name, queues, 6);
+        self.shared.observer.ring();
+    }
+
+    pub(crate) fn delete_topic(&self, name: &str) {
+        let mut state = self.state.lock();
+        state.log.delete_topic(name);
+        for queues in state.offsets.values_mut() {
+            queues.retain(|(topic, _), _| topic != name);
+        }
+        drop(state);
+        self.shared.observer.ring();
+    }
+
+    /// What is stored in a topic, with the number that orders messages over all brokers.
+    pub(crate) fn messages(&self, topic: &str) -> Vec<(u64, ReceivedMessage)> {
+        let state = self.state.lock();
+        let Some(log) = state.log.topic(topic) else { return Vec::new() };
+        let records = log.queues.iter().enumerate().flat_map(|(id, queue)| {
+            let queue_name = MessageQueue::new(topic, self.name.as_str(), id as u32);
+            queue.records.iter().map(move |record| (record.number, record.received(&queue_name)))
+        });
+        records.filter_map(|(number, message)| Some((number, message?))).collect()
+    }
+
+    pub(crate) fn committed(&self, group: &str, topic: &str) -> u64 {
+        let state = self.state.lock();
+        let queues = state.offsets.get(group).into_iter().flatten();
+        queues.filter(|((name, _), _)| name == topic).map(|(_, offset)| *offset).sum()
+    }
+
+    pub(crate) fn committed_offset(&self, group: &str, topic: &str, queue: u32) -> Option<u64> {
+        self.state.lock().offset(group, topic, queue)
+    }
+
+    pub(crate) fn members(&self, group: &str) -> Vec<String> {
+        self.state.lock().groups.members(group)
+    }
+
+    /// Stores a message now.
+    fn store(&self, state: &mut State, draft: &Draft) -> Option<Place> {
+        let host = state.host();
+        state.log.append(draft, host, self.shared.next_number())
+    }
+
+    /// Stores a message after a delay. The topic may be gone by then, and the message with it.
+    fn store_later(self: &Arc<Self>, delay: std::time::Duration, draft: Draft) {
+        // Weak, or the cluster would keep itself alive.
+        let broker = Arc::downgrade(self);
+        self.shared.schedule.after(delay, move || {
+            let Some(broker) = broker.upgrade() else { return };
+            broker.store(&mut broker.state.lock(), &draft);
+            broker.shared.observer.ring();
+        });
+    }
+}
+
+impl Service for Broker {
+    fn broker(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn handle(self: Arc<Self>, connection: &Arc<Connection>, command: &Command) -> Handled {
+        let answer = match RequestCode(command.code) {
+            RequestCode::SEND_MESSAGE | RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_BATCH_MESSAGE => {
+                self.send(connection, command)
+            }
+            RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => return self.pull(command),
+            RequestCode::CONSUMER_SEND_MSG_BACK => self.send_back(command),
+            RequestCode::QUERY_CONSUMER_OFFSET => self.query_offset(command),
+            RequestCode::UPDATE_CONSUMER_OFFSET => self.commit_offset(command),
+            RequestCode::GET_MAX_OFFSET => self.bound(command, true),
+            RequestCode::GET_MIN_OFFSET => self.bound(command, false),
+            RequestCode::SEARCH_OFFSET_BY_TIMESTAMP => self.search_offset(command),
+            RequestCode::VIEW_MESSAGE_BY_ID => self.view_message(command),
+            RequestCode::HEART_BEAT => self.heartbeat(connection, command),
+            RequestCode::UNREGISTER_CLIENT => self.unregister(connection, command),
+            RequestCode::GET_CONSUMER_LIST_BY_GROUP => self.consumer_list(command),
+            RequestCode::UPDATE_AND_CREATE_TOPIC => self.create_topic_request(command),
+            RequestCode(code) => Answer::unsupported(code),
+        };
+        answer.into()
+    }
+
+    fn disconnected(&self, connection: u64) {
+        self.state.lock().groups.leave_all(connection);
+    }
+}

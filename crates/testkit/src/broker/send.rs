@@ -1,0 +1,272 @@
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ferrocket_model::{
+    OffsetId,
+    properties::{self, name},
+    system,
+};
+use ferrocket_protocol::{
+    Command, DecodeError, FieldSink, ReadRequest, RequestCode, ResponseCode, WriteFields,
+    message::{BatchRecords, SysFlag},
+    request::{ReadSendHeader, SendAnswer},
+};
+
+use super::{Broker, State, topics::refuse_name};
+use crate::{
+    answer::Answer,
+    clock,
+    connection::Connection,
+    log::{Draft, Place},
+    shared::CLUSTER,
+};
+
+const MAX_PROPERTY_BYTES: usize = properties::MAX_BYTES;
+const MAX_TIMER_MS: i64 = 3 * 24 * 3600 * 1000;
+/// How often a group tries a message, unless its consumers say otherwise.
+pub(super) const MAX_RECONSUME_TIMES: i32 = 16;
+
+/// What every refused send carries too.
+struct Region;
+
+impl WriteFields for Region {
+    fn write_fields(&self, sink: &mut dyn FieldSink) {
+        sink.text("MSG_REGION", "DefaultRegion");
+        sink.text("TRACE_ON", "true");
+    }
+}
+
+/// A message that passed all checks.
+struct Accepted {
+    draft: Draft,
+    unique_key: String,
+    delay: Option<Duration>,
+}
+
+impl Broker {
+    pub(super) fn send(self: &Arc<Self>, connection: &Arc<Connection>, command: &Command) -> Answer {
+        match self.try_send(connection, command) {
+            Ok(answer) => Answer::success().with_fields(answer),
+            Err(refusal) => refusal.with_fields(Region),
+        }
+    }
+
+    fn try_send(self: &Arc<Self>, connection: &Arc<Connection>, command: &Command) -> Result<SendAnswer, Answer> {
+        let header = read_header(command).map_err(|error| Answer::unreadable(&error))?;
+        let batch = header.batch == Some(true) || command.code == RequestCode::SEND_BATCH_MESSAGE.0;
+        if command.body().is_empty() {
+            return Err(Answer::refusal(
+                ResponseCode::SYSTEM_ERROR,
+                "java.lang.NullPointerException: the body is empty",
+            ));
+        }
+        let mut state = self.state.lock();
+        let (topic, queue_id) = self.target(&mut state, &header)?;
+        let draft = |body: Bytes, flag: i32, properties: &str| Draft {
+            topic: topic.clone(),
+            queue_id,
+            flag,
+            sys_flag: SysFlag(header.sys_flag.unwrap_or(0)),
+            born_ms: header.born_ms.unwrap_or_else(clock::now_ms),
+            born_host: connection.peer,
+            reconsume_times: header.reconsume_times.unwrap_or(0),
+            body,
+            properties: properties.to_owned(),
+        };
+        let mut accepted = Vec::new();
+        let limit = self.shared.settings.max_message_bytes;
+        if command.body().len() > limit {
+            return Err(illegal(&format!("msg body length limit {limit}B")));
+        }
+        if batch {
+            for record in BatchRecords::new(command.body().clone()) {
+                let record = record.map_err(|error| Answer::unreadable(&error))?;
+                let text = std::str::from_utf8(&record.properties).map_err(|_| illegal("properties are not UTF-8"))?;
+                accepted.push(self.accept(draft(record.body.clone(), record.flag, text), true)?);
+            }
+        } else {
+            let text = header.properties.as_deref().unwrap_or_default();
+            accepted.push(self.accept(draft(command.body().clone(), header.flag.unwrap_or(0), text), false)?);
+        }
+        let (mut ids, mut keys, mut first) = (Vec::new(), Vec::new(), None);
+        for message in accepted {
+            let place = self.put(&mut state, &message)?;
+            first.get_or_insert(place);
+            let host = state.host();
+            let (ip, port) = (host.ip(), u32::from(host.port()));
+            ids.push(OffsetId { ip, port, commit_log_offset: place.commit_log_offset }.to_string());
+            keys.push(message.unique_key);
+        }
+        let offset = first.map_or(0, |place| place.queue_offset);
+        let mut answer = SendAnswer::new(ResponseCode::SUCCESS, ids.join(","), queue_id, offset);
+        answer.transaction_id = Some(keys.join(",").into());
+        Ok(answer)
+    }
+
+    /// Where the message goes; makes the topic if that is allowed.
+    fn target(&self, state: &mut State, header: &ReadSendHeader) -> Result<(String, u32), Answer> {
+        let mut topic = header.topic.as_str();
+        if let Some(refusal) = refuse_name(topic) {
+            return Err(refusal);
+        }
+        if system::is_send_forbidden(topic) {
+            let text = format!("Sending message to topic[{topic}] is forbidden.");
+            return Err(Answer::refusal(ResponseCode::NO_PERMISSION, text));
+        }
+        let dead_letters;
+        if let Some(group) = topic.strip_prefix(system::RETRY_PREFIX) {
+            if !state.groups.is_known(group) {
+                let text = format!("subscription group not exist, {group} ");
+                return Err(Answer::refusal_with_faq(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, text));
+            }
+            state.log.ensure_topic(topic, 1);
+            // A consumer that re-sends a message has already counted this try.
+            if header.reconsume_times.unwrap_or(0) > header.max_reconsume_times.unwrap_or(MAX_RECONSUME_TIMES) {
+                dead_letters = format!("{}{group}", system::DEAD_LETTER_PREFIX);
+                state.log.ensure_topic(&dead_letters, 1);
+                topic = &dead_letters;
+            }
+        }
+        if state.log.topic(topic).is_none() {
+            self.create_from_template(state, header)?;
+        }
+        let queues = state.log.topic(topic).map_or(0, |log| log.queues.len() as u32);
+        let queue_id = match u32::try_from(header.queue_id) {
+            _ if queues == 0 => 0,
+            Ok(_) if topic != header.topic.as_str() => 0,
+            Ok(id) => id,
+            Err(_) => fastrand::u32(..queues),
+        };
+        if queue_id >= queues {
+            let text = format!("request queueId[{queue_id}] is illegal, topic[{topic}] has {queues} queues");
+            return Err(Answer::refusal(ResponseCode::INVALID_PARAMETER, text));
+        }
+        Ok((topic.to_owned(), queue_id))
+    }
+
+    fn create_from_template(&self, state: &mut State, header: &ReadSendHeader) -> Result<(), Answer> {
+        const INHERIT: i32 = 1;
+        let template = header.default_topic.as_ref().and_then(|name| state.log.topic(name.as_str()));
+        let Some(template) = template.filter(|template| template.perm & INHERIT != 0) else {
+            let text = format!("topic[{}] not exist, apply first please!", header.topic);
+            return Err(Answer::refusal_with_faq(ResponseCode::TOPIC_NOT_EXIST, text));
+        };
+        let most = template.queues.len() as u32;
+        let queues = header.default_topic_queues.unwrap_or(most).clamp(1, most.max(1));
+        state.log.set_topic(header.topic.as_str(), queues, template.perm & !INHERIT);
+        Ok(())
+    }
+
+    /// Checks a message and gives it the properties that brokers add.
+    fn accept(&self, mut draft: Draft, in_batch: bool) -> Result<Accepted, Answer> {
+        let sent = std::mem::take(&mut draft.properties);
+        let delay = self.delay(&sent)?.filter(|_| !in_batch);
+        let ours = [name::MSG_REGION, name::TRACE_ON, name::CLUSTER, "POP_CK"];
+        let mut text = String::with_capacity(sent.len() + 128);
+        for (key, value) in properties::pairs(&sent).filter(|(key, _)| !ours.contains(key)) {
+            // A delayed message arrives without the wish for a delay.
+            if delay.is_none() || !is_delay(key) {
+                properties::push(&mut text, key, value);
+            }
+        }
+        if delay.is_some() {
+            properties::push(&mut text, name::REAL_TOPIC, &draft.topic);
+            properties::push(&mut text, name::REAL_QID, &draft.queue_id.to_string());
+        }
+        properties::push(&mut text, name::MSG_REGION, "DefaultRegion");
+        let unique_key = match properties::find(&sent, name::UNIQ_KEY) {
+            Some(key) if !key.is_empty() => key.to_owned(),
+            _ => {
+                let key = self.ids.next(clock::now_ms().unsigned_abs()).to_string();
+                properties::push(&mut text, name::UNIQ_KEY, &key);
+                key
+            }
+        };
+        properties::push(&mut text, name::CLUSTER, CLUSTER);
+        properties::push(&mut text, name::TRACE_ON, "true");
+        if text.len() > MAX_PROPERTY_BYTES {
+            return Err(illegal(&format!("properties length limit {MAX_PROPERTY_BYTES}B")));
+        }
+        draft.properties = text;
+        Ok(Accepted { draft, unique_key, delay })
+    }
+
+    /// How long the message is to wait: by its delay level, else by its timer properties.
+    fn delay(&self, sent: &str) -> Result<Option<Duration>, Answer> {
+        if let Some(level) = properties::find(sent, name::DELAY) {
+            let refusal = |_| Answer::refusal(ResponseCode::SYSTEM_ERROR, "java.lang.NumberFormatException");
+            let level: i32 = level.parse().map_err(refusal)?;
+            if level > 0 {
+                return Ok(Some(clock::level_delay(level, self.shared.settings.retry_delay)));
+            }
+            return Ok(None);
+        }
+        let number = |key| match properties::find(sent, key) {
+            Some(text) => text.parse::<i64>().map(Some).map_err(|_| illegal("timer message illegal")),
+            None => Ok(None),
+        };
+        let wait =
+            match (number(name::TIMER_DELAY_SEC)?, number(name::TIMER_DELAY_MS)?, number(name::TIMER_DELIVER_MS)?) {
+                (Some(seconds), _, _) => seconds.saturating_mul(1000),
+                (_, Some(ms), _) => ms,
+                (_, _, Some(time)) => time.saturating_sub(clock::now_ms()),
+                _ => return Ok(None),
+            };
+        if wait > MAX_TIMER_MS {
+            let text = format!(
+                "timer message illegal, the delay time should not be bigger than the max delay {MAX_TIMER_MS}ms"
+            );
+            return Err(illegal(&text));
+        }
+        Ok(u64::try_from(wait).ok().filter(|wait| *wait > 0).map(Duration::from_millis))
+    }
+
+    fn put(self: &Arc<Self>, state: &mut State, message: &Accepted) -> Result<Place, Answer> {
+        let Some(delay) = message.delay else {
+            let gone = || Answer::refusal(ResponseCode::SYSTEM_ERROR, "the queue is gone");
+            return self.store(state, &message.draft).ok_or_else(gone);
+        };
+        // A broker stores it in a topic of its own first; the id is of that place.
+        let commit_log_offset = state.log.skip(message.draft.body.len() + message.draft.properties.len());
+        self.store_later(delay, message.draft.clone());
+        Ok(Place { queue_offset: 0, commit_log_offset })
+    }
+}
+
+fn is_delay(property: &str) -> bool {
+    matches!(property, name::DELAY | name::TIMER_DELAY_SEC | name::TIMER_DELAY_MS | name::TIMER_DELIVER_MS)
+}
+
+fn illegal(why: &str) -> Answer {
+    let text = format!("the message is illegal, maybe msg body or properties length not matched. {why}");
+    Answer::refusal(ResponseCode::MESSAGE_ILLEGAL, text)
+}
+
+/// Reads the header with short field names, or with the long ones of code 10.
+fn read_header(command: &Command) -> Result<ReadSendHeader, DecodeError> {
+    if command.code != RequestCode::SEND_MESSAGE.0 {
+        return ReadSendHeader::read_request(command);
+    }
+    let text = |name: &'static str| Ok::<_, DecodeError>(command.fields().find(name)?.map(|text| text.into_owned()));
+    let number = |name: &'static str| match text(name)? {
+        Some(value) => match value.parse::<i64>() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(DecodeError::Field { name, value, expected: "a number" }),
+        },
+        None => Ok(None),
+    };
+    let small = |name| Ok::<_, DecodeError>(number(name)?.and_then(|number| i32::try_from(number).ok()));
+    let topic = text("topic")?.ok_or(DecodeError::MissingField("topic"))?;
+    let mut header = ReadSendHeader::new(topic, small("queueId")?.ok_or(DecodeError::MissingField("queueId"))?);
+    header.group = text("producerGroup")?.map(Into::into);
+    header.default_topic = text("defaultTopic")?.map(Into::into);
+    header.default_topic_queues = number("defaultTopicQueueNums")?.and_then(|number| u32::try_from(number).ok());
+    header.sys_flag = small("sysFlag")?;
+    header.born_ms = number("bornTimestamp")?;
+    header.flag = small("flag")?;
+    header.properties = text("properties")?;
+    header.reconsume_times = small("reconsumeTimes")?;
+    header.max_reconsume_times = small("maxReconsumeTimes")?;
+    header.batch = text("batch")?.map(|text| text.eq_ignore_ascii_case("true"));
+    Ok(header)
+}

@@ -1,0 +1,100 @@
+use std::{io, sync::Arc, time::Duration};
+
+use ferrocket_model::Topic;
+use futures_core::future::BoxFuture;
+
+use crate::{
+    TestCluster,
+    broker::Broker,
+    name_server::NameServer,
+    shared::{Settings, Shared},
+};
+
+/// Builds a [`TestCluster`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing runs before `start`"]
+pub struct TestClusterBuilder {
+    brokers: usize,
+    topics: Vec<(Topic, u32)>,
+    settings: Settings,
+}
+
+impl TestClusterBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            brokers: 1,
+            topics: Vec::new(),
+            settings: Settings {
+                auto_create_topics: true,
+                retry_delay: None,
+                in_memory: false,
+                max_message_bytes: 4 * 1024 * 1024,
+            },
+        }
+    }
+
+    /// How many brokers: `broker-0`, `broker-1` and so on. Default 1.
+    pub fn brokers(mut self, count: usize) -> Self {
+        self.brokers = count;
+        self
+    }
+
+    /// A topic that exists from the start, with so many queues on each broker.
+    pub fn topic(mut self, topic: impl Into<Topic>, queues: u32) -> Self {
+        self.topics.push((topic.into(), queues));
+        self
+    }
+
+    /// Whether a first send makes the topic, on the broker it goes to. Default true; then the template topic `TBW102` has a
+    /// route with 8 queues per broker.
+    pub fn auto_create_topics(mut self, allowed: bool) -> Self {
+        self.settings.auto_create_topics = allowed;
+        self
+    }
+
+    /// How long every delay level lasts, for messages given back and for delayed ones. Default: the levels of a real broker,
+    /// 1 s, 5 s, 10 s, 30 s, 1 min and so on up to 2 h.
+    pub fn retry_delay(mut self, delay: Duration) -> Self {
+        self.settings.retry_delay = Some(delay);
+        self
+    }
+
+    /// No sockets: clients connect through [`TestCluster::connector`]. Works under tokio's paused clock.
+    pub fn in_memory(mut self) -> Self {
+        self.settings.in_memory = true;
+        self
+    }
+
+    /// The longest body that is stored. Default 4 MiB.
+    pub fn max_message_bytes(mut self, bytes: usize) -> Self {
+        self.settings.max_message_bytes = bytes;
+        self
+    }
+
+    /// Starts everything, in the tokio runtime that awaits this.
+    ///
+    /// # Errors
+    ///
+    /// When a port cannot be opened.
+    pub fn start(self) -> BoxFuture<'static, io::Result<TestCluster>> {
+        Box::pin(async move {
+            let shared = Arc::new(Shared::new(self.settings));
+            // Stops what was started already, should a later step fail.
+            let guard = shared.life.clone().drop_guard();
+            let brokers: Vec<_> = (0..self.brokers).map(|index| Arc::new(Broker::new(index, shared.clone()))).collect();
+            for broker in &brokers {
+                for (topic, queues) in &self.topics {
+                    broker.create_topic(topic.as_str(), *queues);
+                }
+                broker.clone().start(None).await?;
+            }
+            let schedule = shared.schedule.clone();
+            tokio::spawn(shared.life.clone().run_until_cancelled_owned(schedule.run()));
+            let name_server = Arc::new(NameServer::new(brokers.clone()));
+            let cluster = TestCluster::new(shared, brokers, name_server);
+            cluster.name_server_restart().await?;
+            guard.disarm();
+            Ok(cluster)
+        })
+    }
+}

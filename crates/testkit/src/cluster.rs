@@ -1,0 +1,286 @@
+use std::{
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
+
+use ferrocket_model::{MessageQueue, ReceivedMessage, Topic};
+use futures_core::future::BoxFuture;
+use parking_lot::Mutex;
+
+use crate::{
+    Action, Call, Connector, Fault, FaultHandle, Intercepted, TestClusterBuilder, broker::Broker,
+    name_server::NameServer, server::Running, shared::Shared,
+};
+
+const NAME_SERVER: &str = "mem-ns";
+const NAME_SERVER_PORT: u16 = 9876;
+/// How often conditions are looked at when nothing happens.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// A name server and brokers in this process. Dropping it stops everything.
+pub struct TestCluster {
+    shared: Arc<Shared>,
+    brokers: Vec<Arc<Broker>>,
+    desk: Arc<Desk>,
+}
+
+/// The name server and whether it listens.
+struct Desk {
+    name_server: Arc<NameServer>,
+    running: Mutex<Option<Running>>,
+    address: Mutex<String>,
+    port: AtomicU16,
+}
+
+impl TestCluster {
+    /// One name server and one broker, over TCP on free loopback ports; topics are made by the first send.
+    ///
+    /// # Errors
+    ///
+    /// When a port cannot be opened.
+    pub fn start() -> BoxFuture<'static, io::Result<Self>> {
+        Self::builder().start()
+    }
+
+    /// Starts with another shape.
+    pub fn builder() -> TestClusterBuilder {
+        TestClusterBuilder::new()
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>, brokers: Vec<Arc<Broker>>, name_server: Arc<NameServer>) -> Self {
+        let port = if shared.settings.in_memory { NAME_SERVER_PORT } else { 0 };
+        let desk = Desk {
+            name_server,
+            running: Mutex::new(None),
+            address: Mutex::new(String::new()),
+            port: AtomicU16::new(port),
+        };
+        Self { shared, brokers, desk: Arc::new(desk) }
+    }
+
+    /// The name server's address, also while it is stopped: `127.0.0.1:<port>`; in memory `mem-ns:9876`.
+    pub fn name_servers(&self) -> String {
+        self.desk.address.lock().clone()
+    }
+
+    /// Opens connections without sockets.
+    pub fn connector(&self) -> Connector {
+        Connector::new(self.shared.network.clone())
+    }
+
+    /// Makes a topic on every broker, or changes how many queues it has on each. Clients learn it from the name server at once.
+    pub fn create_topic(&self, topic: impl Into<Topic>, queues: u32) {
+        let topic = topic.into();
+        for broker in &self.brokers {
+            broker.create_topic(topic.as_str(), queues);
+        }
+    }
+
+    /// Deletes a topic everywhere, with its messages and with the progress of every group in it.
+    pub fn delete_topic(&self, topic: &str) {
+        for broker in &self.brokers {
+            broker.delete_topic(topic);
+        }
+    }
+
+    /// One broker, by name.
+    ///
+    /// # Panics
+    ///
+    /// When there is no broker of that name.
+    pub fn broker(&self, name: &str) -> BrokerHandle<'_> {
+        match self.brokers.iter().find(|broker| broker.name() == name) {
+            Some(broker) => BrokerHandle { broker, _cluster: self },
+            None => panic!("no broker {name:?}; there are {:?}", self.broker_names()),
+        }
+    }
+
+    /// The names of all brokers.
+    pub fn broker_names(&self) -> Vec<String> {
+        self.brokers.iter().map(|broker| broker.name().to_owned()).collect()
+    }
+
+    /// Stops the name server: its port and its connections are closed.
+    pub fn name_server_stop(&self) {
+        let running = self.desk.running.lock().take();
+        drop(running);
+        self.shared.observer.ring();
+    }
+
+    /// Starts the name server again, at the same address. It knows every route at once.
+    ///
+    /// # Errors
+    ///
+    /// When its port is taken by somebody else.
+    pub fn name_server_restart(&self) -> BoxFuture<'static, io::Result<()>> {
+        self.name_server_stop();
+        let (shared, desk) = (self.shared.clone(), self.desk.clone());
+        Box::pin(async move {
+            let port = desk.port.load(Ordering::SeqCst);
+            let running = Running::start(&shared, desk.name_server.clone(), NAME_SERVER, port).await?;
+            desk.port.store(running.socket.port(), Ordering::SeqCst);
+            *desk.address.lock() = running.address.clone();
+            *desk.running.lock() = Some(running);
+            shared.observer.ring();
+            Ok(())
+        })
+    }
+
+    /// Orders a fault.
+    pub fn fault(&self, fault: Fault) -> FaultHandle {
+        self.shared.faults.order(fault)
+    }
+
+    /// Decides about every request that no [`Fault`] acts on. The first hook that does not say [`Action::Pass`] wins.
+    pub fn intercept(&self, hook: impl Fn(&Intercepted<'_>) -> Action + Send + Sync + 'static) {
+        self.shared.faults.hook(Arc::new(hook));
+    }
+
+    /// How many requests of this kind came, to all servers, faults included.
+    pub fn requests(&self, call: Call) -> usize {
+        self.shared.observer.requests(call)
+    }
+
+    /// Waits until so many requests of this kind came. As [`until`](Self::until): put a deadline around it.
+    pub async fn until_requests(&self, call: Call, count: usize) {
+        self.until(|cluster| cluster.requests(call) >= count).await;
+    }
+
+    /// Everything stored in a topic, over all brokers, in the order of storing. Bodies are as they were sent: compressed ones
+    /// are not decompressed. Delayed messages count when they are due.
+    pub fn messages(&self, topic: &str) -> Vec<ReceivedMessage> {
+        let mut messages: Vec<_> = self.brokers.iter().flat_map(|broker| broker.messages(topic)).collect();
+        messages.sort_by_key(|(number, _)| *number);
+        messages.into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// A group's progress in a topic: its stored offsets, summed up over all queues.
+    pub fn committed(&self, group: &str, topic: &str) -> u64 {
+        self.brokers.iter().map(|broker| broker.committed(group, topic)).sum()
+    }
+
+    /// A group's stored offset in one queue; `None` when nothing is stored.
+    pub fn committed_offset(&self, group: &str, queue: &MessageQueue) -> Option<u64> {
+        let broker = self.brokers.iter().find(|broker| *queue.broker() == *broker.name())?;
+        broker.committed_offset(group, queue.topic().as_str(), queue.id())
+    }
+
+    /// How many connections are open, to all servers.
+    pub fn connections(&self) -> usize {
+        self.shared.observer.connections()
+    }
+
+    /// The client ids of a group's members, sorted, each once though it is registered at several brokers.
+    pub fn members(&self, group: &str) -> Vec<String> {
+        let mut members: Vec<_> = self.brokers.iter().flat_map(|broker| broker.members(group)).collect();
+        members.sort();
+        members.dedup();
+        members
+    }
+
+    /// Delivers retries and delayed messages as if this much time had passed. What is due by then is stored when this returns.
+    pub fn advance(&self, time: Duration) {
+        self.shared.schedule.advance(time);
+    }
+
+    /// Waits for a condition on the cluster instead of sleeping. It is looked at after every request and every 5 ms.
+    ///
+    /// Waits for ever if need be: put `tokio::time::timeout` around it. Cancel-safe.
+    pub async fn until(&self, condition: impl Fn(&TestCluster) -> bool + Send + Sync) {
+        loop {
+            let bell = self.shared.observer.bell().notified();
+            tokio::pin!(bell);
+            bell.as_mut().enable();
+            if condition(self) {
+                return;
+            }
+            tokio::select! {
+                () = bell => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+        }
+    }
+}
+
+impl Drop for TestCluster {
+    fn drop(&mut self) {
+        self.name_server_stop();
+        for broker in &self.brokers {
+            broker.stop();
+        }
+        self.shared.life.cancel();
+    }
+}
+
+impl fmt::Debug for TestCluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestCluster")
+            .field("name_servers", &self.name_servers())
+            .field("brokers", &self.broker_names())
+            .field("connections", &self.connections())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One broker of a cluster.
+#[derive(Clone, Copy)]
+pub struct BrokerHandle<'c> {
+    broker: &'c Arc<Broker>,
+    _cluster: &'c TestCluster,
+}
+
+impl BrokerHandle<'_> {
+    /// Closes its port and all its connections; it is gone from every route at once. What it stores is kept.
+    pub fn stop(&self) {
+        self.broker.stop();
+    }
+
+    /// Starts it again on another port; name servers learn it at once. Stops it first, if need be.
+    ///
+    /// # Errors
+    ///
+    /// When no port can be opened.
+    pub fn restart(&self) -> BoxFuture<'static, io::Result<()>> {
+        Box::pin(self.broker.clone().start(None))
+    }
+
+    /// Starts it again on the port it had.
+    ///
+    /// # Errors
+    ///
+    /// When somebody else took the port.
+    pub fn restart_on_same_port(&self) -> BoxFuture<'static, io::Result<()>> {
+        let port = self.broker.last_port();
+        Box::pin(self.broker.clone().start(port))
+    }
+
+    /// Makes it a silent peer: connections are accepted and stay open, and nothing is read or answered any more.
+    pub fn pause(&self) {
+        self.broker.set_paused(true);
+    }
+
+    /// Ends the pause. What came meanwhile is answered now.
+    pub fn resume(&self) {
+        self.broker.set_paused(false);
+    }
+
+    /// Where it listens; empty while it is stopped. In memory a made-up address for the [`Connector`].
+    pub fn address(&self) -> String {
+        self.broker.address().unwrap_or_default()
+    }
+
+    /// Whether it listens.
+    pub fn is_running(&self) -> bool {
+        self.broker.address().is_some()
+    }
+}
+
+impl fmt::Debug for BrokerHandle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrokerHandle").field("name", &self.broker.name()).field("address", &self.address()).finish()
+    }
+}

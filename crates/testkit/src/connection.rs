@@ -1,0 +1,103 @@
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI32, Ordering},
+    },
+};
+
+use bytes::BytesMut;
+use ferrocket_protocol::{HeaderFormat, Request, RequestHead, encode_request};
+use tokio::sync::{
+    Notify,
+    mpsc::{self, error::TrySendError},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How many frames wait to be written; a client that reads nothing is not read from any more when they are many.
+const OUTBOX_FRAMES: usize = 16 * 1024;
+/// Kept free for answers of long polls and for notifications.
+const SPARE_FRAMES: usize = 2 * 1024;
+
+/// Something to write.
+pub(crate) struct Outgoing {
+    pub(crate) bytes: BytesMut,
+    pub(crate) then_close: bool,
+}
+
+/// One connection of a client, as handlers see it.
+pub(crate) struct Connection {
+    pub(crate) id: u64,
+    pub(crate) peer: SocketAddr,
+    /// Cancelled when the connection ends, for whatever reason.
+    pub(crate) life: CancellationToken,
+    outbox: mpsc::Sender<Outgoing>,
+    next_opaque: AtomicI32,
+    closing: AtomicBool,
+    drained: Notify,
+}
+
+impl Connection {
+    pub(crate) fn new(id: u64, peer: SocketAddr, life: CancellationToken) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
+        let (outbox, receiver) = mpsc::channel(OUTBOX_FRAMES);
+        let connection = Self {
+            id,
+            peer,
+            life,
+            outbox,
+            next_opaque: AtomicI32::new(0),
+            closing: AtomicBool::new(false),
+            drained: Notify::new(),
+        };
+        (Arc::new(connection), receiver)
+    }
+
+    pub(crate) fn send(&self, bytes: BytesMut) {
+        self.post(Outgoing { bytes, then_close: false });
+    }
+
+    /// Writes this and what was to be written before, and closes. Nothing that arrives later is handled.
+    pub(crate) fn send_and_close(&self, bytes: BytesMut) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.post(Outgoing { bytes, then_close: true });
+    }
+
+    fn post(&self, outgoing: Outgoing) {
+        if let Err(TrySendError::Full(_)) = self.outbox.try_send(outgoing) {
+            tracing::debug!(connection = self.id, "closed: the client reads nothing");
+            self.close();
+        }
+    }
+
+    /// Waits until there is room for the answer to another request.
+    pub(crate) async fn room(&self) {
+        while self.outbox.capacity() < SPARE_FRAMES {
+            self.drained.notified().await;
+        }
+    }
+
+    /// Something was written, so there may be room.
+    pub(crate) fn written(&self) {
+        self.drained.notify_one();
+    }
+
+    /// Tells the client something that it does not answer.
+    pub(crate) fn notify<R: Request>(&self, request: &R) {
+        let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
+        let head = RequestHead::new(opaque, HeaderFormat::Json).one_way();
+        let mut out = BytesMut::new();
+        if let Ok(encoded) = encode_request(request, &head, &[], &mut out) {
+            out.extend_from_slice(&encoded.body.unwrap_or_default());
+            self.send(out);
+        }
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// At once, whatever was to be written.
+    pub(crate) fn close(&self) {
+        self.life.cancel();
+    }
+}

@@ -1,0 +1,170 @@
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use ferrocket_model::{MessageQueue, ReceivedMessage, ReceivedParts, Source, java_string_hash, properties};
+use ferrocket_protocol::message::{StoredMessages, StoredParts, SysFlag, write_stored};
+use tokio::sync::Notify;
+
+use crate::clock;
+
+/// What one broker stores: topics, their queues, and where everything is in the commit log.
+#[derive(Default)]
+pub(crate) struct Log {
+    topics: HashMap<String, TopicLog>,
+    end: i64,
+    places: HashMap<i64, Bytes>,
+}
+
+/// One topic.
+pub(crate) struct TopicLog {
+    pub(crate) perm: i32,
+    pub(crate) queues: Vec<QueueLog>,
+}
+
+/// One queue: records one behind the other, from offset 0 on.
+#[derive(Default)]
+pub(crate) struct QueueLog {
+    pub(crate) records: Vec<Record>,
+    /// Rings when something was stored, or the queue is gone.
+    pub(crate) arrived: Arc<Notify>,
+}
+
+/// A stored message.
+pub(crate) struct Record {
+    pub(crate) bytes: Bytes,
+    pub(crate) tag_hash: Option<i32>,
+    pub(crate) stored_ms: i64,
+    /// Over all brokers, in the order of storing.
+    pub(crate) number: u64,
+}
+
+/// A message that is about to be stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) topic: String,
+    pub(crate) queue_id: u32,
+    pub(crate) flag: i32,
+    pub(crate) sys_flag: SysFlag,
+    pub(crate) born_ms: i64,
+    pub(crate) born_host: SocketAddr,
+    pub(crate) reconsume_times: i32,
+    pub(crate) body: Bytes,
+    pub(crate) properties: String,
+}
+
+/// Where a message was stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) queue_offset: u64,
+    pub(crate) commit_log_offset: i64,
+}
+
+impl Record {
+    /// As a consumer would see it, but with the topic it is stored in and the body as it is stored.
+    pub(crate) fn received(&self, queue: &MessageQueue) -> Option<ReceivedMessage> {
+        let stored = StoredMessages::new(&self.bytes).next()?.ok()?;
+        let parts = ReceivedParts {
+            topic: stored.topic.into(),
+            body: stored.body,
+            properties: stored.properties,
+            source: Source::of(queue.clone()),
+            offset: stored.queue_offset.unsigned_abs(),
+            commit_log_offset: stored.commit_log_offset,
+            born_ms: stored.born_ms.unsigned_abs(),
+            stored_ms: stored.stored_ms.unsigned_abs(),
+            born_host: stored.born_host,
+            store_host: stored.store_host,
+            flag: stored.flag,
+            reconsume_times: stored.reconsume_times.unsigned_abs(),
+            wire_bytes: stored.bytes,
+            defect: None,
+        };
+        Some(parts.into())
+    }
+}
+
+impl QueueLog {
+    pub(crate) fn max_offset(&self) -> u64 {
+        self.records.len() as u64
+    }
+}
+
+impl Drop for QueueLog {
+    fn drop(&mut self) {
+        self.arrived.notify_waiters();
+    }
+}
+
+impl Log {
+    pub(crate) fn topic(&self, name: &str) -> Option<&TopicLog> {
+        self.topics.get(name)
+    }
+
+    pub(crate) fn queue(&self, topic: &str, id: u32) -> Option<&QueueLog> {
+        self.topics.get(topic)?.queues.get(id as usize)
+    }
+
+    /// Makes a topic, or changes how many queues it has. Messages of queues that go away are lost.
+    pub(crate) fn set_topic(&mut self, name: &str, queues: u32, perm: i32) {
+        let topic = self.topics.entry(name.to_owned()).or_insert_with(|| TopicLog { perm, queues: Vec::new() });
+        topic.perm = perm;
+        topic.queues.resize_with(queues as usize, QueueLog::default);
+    }
+
+    /// Makes a topic if it does not exist.
+    pub(crate) fn ensure_topic(&mut self, name: &str, queues: u32) {
+        if !self.topics.contains_key(name) {
+            self.set_topic(name, queues, 6);
+        }
+    }
+
+    pub(crate) fn delete_topic(&mut self, name: &str) {
+        self.topics.remove(name);
+    }
+
+    /// The record that begins at this commit log offset.
+    pub(crate) fn at(&self, commit_log_offset: i64) -> Option<&Bytes> {
+        self.places.get(&commit_log_offset)
+    }
+
+    /// Takes a stretch of the commit log without storing anything, for messages that come later.
+    pub(crate) fn skip(&mut self, bytes: usize) -> i64 {
+        let start = self.end;
+        self.end = self.end.saturating_add(i64::try_from(bytes.max(1)).unwrap_or(i64::MAX));
+        start
+    }
+
+    /// Stores a message; `None` when its queue does not exist.
+    pub(crate) fn append(&mut self, draft: &Draft, store_host: SocketAddr, number: u64) -> Option<Place> {
+        let queue = self.topics.get_mut(&draft.topic)?.queues.get_mut(draft.queue_id as usize)?;
+        let place = Place { queue_offset: queue.max_offset(), commit_log_offset: self.end };
+        let stored_ms = clock::now_ms();
+        let mut out = BytesMut::new();
+        write_stored(
+            &StoredParts {
+                queue_id: i32::try_from(draft.queue_id).unwrap_or(i32::MAX),
+                flag: draft.flag,
+                queue_offset: i64::try_from(place.queue_offset).unwrap_or(i64::MAX),
+                commit_log_offset: place.commit_log_offset,
+                sys_flag: draft.sys_flag,
+                born_ms: draft.born_ms,
+                born_host: draft.born_host,
+                stored_ms,
+                store_host,
+                reconsume_times: draft.reconsume_times,
+                prepared_offset: 0,
+                body: &draft.body,
+                topic: &draft.topic,
+                properties: &draft.properties,
+            },
+            &mut out,
+        );
+        let bytes = out.freeze();
+        let tag_hash = properties::find(&draft.properties, properties::name::TAGS).map(java_string_hash);
+        self.end += bytes.len() as i64;
+        self.places.insert(place.commit_log_offset, bytes.clone());
+        queue.records.push(Record { bytes, tag_hash, stored_ms, number });
+        queue.arrived.notify_waiters();
+        Some(place)
+    }
+}

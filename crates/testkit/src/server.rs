@@ -1,0 +1,286 @@
+use std::{
+    future::poll_fn,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    task::Poll,
+};
+
+use bytes::BytesMut;
+use ferrocket_protocol::{Command, Frame, RequestCode, limits};
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf},
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Action, Call, Intercepted,
+    answer::{Answer, Handled},
+    connection::{Connection, Outgoing},
+    shared::Shared,
+};
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// How much is collected before it is written.
+const WRITE_BYTES: usize = 256 * 1024;
+
+/// A name server or a broker: what it does with requests.
+pub(crate) trait Service: Send + Sync + 'static {
+    /// The broker's name; `None` for a name server.
+    fn broker(&self) -> Option<&str>;
+    /// Does the work of one request. Must not block.
+    fn handle(self: Arc<Self>, connection: &Arc<Connection>, command: &Command) -> Handled;
+    /// A connection ended.
+    fn disconnected(&self, connection: u64);
+}
+
+/// A server that listens.
+pub(crate) struct Running {
+    pub(crate) address: String,
+    pub(crate) socket: SocketAddr,
+    listener: Arc<Mutex<Option<TcpListener>>>,
+    paused: watch::Sender<bool>,
+    life: CancellationToken,
+    shared: Arc<Shared>,
+}
+
+impl Running {
+    /// Listens: over TCP at `port` (0 for any), or in memory under `name` and `port`.
+    pub(crate) async fn start(
+        shared: &Arc<Shared>,
+        service: Arc<dyn Service>,
+        name: &str,
+        port: u16,
+    ) -> io::Result<Self> {
+        let (listener, socket, address) = if shared.settings.in_memory {
+            (None, SocketAddr::new(LOOPBACK, port), format!("{name}:{port}"))
+        } else {
+            let listener = TcpListener::bind((LOOPBACK, port)).await?;
+            let socket = listener.local_addr()?;
+            (Some(listener), socket, socket.to_string())
+        };
+        let listener = Arc::new(Mutex::new(listener));
+        let pipes = shared.network.listen(&address);
+        let life = shared.life.child_token();
+        let (paused, gate) = watch::channel(false);
+        let door = Door { shared: shared.clone(), service, life: life.clone(), gate };
+        tokio::spawn(life.clone().run_until_cancelled_owned(accept(door, listener.clone(), pipes)));
+        tracing::debug!(%address, name, "listening");
+        Ok(Self { address, socket, listener, paused, life, shared: shared.clone() })
+    }
+
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.paused.send_replace(paused);
+    }
+}
+
+/// Closes the port at once; connections end as soon as their tasks run.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.listener.lock().take();
+        self.shared.network.close(&self.address);
+        self.life.cancel();
+    }
+}
+
+/// What the accept loop gives to each connection.
+struct Door {
+    shared: Arc<Shared>,
+    service: Arc<dyn Service>,
+    life: CancellationToken,
+    gate: watch::Receiver<bool>,
+}
+
+async fn accept(door: Door, listener: Arc<Mutex<Option<TcpListener>>>, mut pipes: mpsc::Receiver<DuplexStream>) {
+    let over_tcp = listener.lock().is_some();
+    loop {
+        let accepted = poll_fn(|cx| match &*listener.lock() {
+            Some(listener) => listener.poll_accept(cx).map(Some),
+            None => Poll::Ready(None),
+        });
+        tokio::select! {
+            accepted = accepted, if over_tcp => match accepted {
+                None => return,
+                Some(Ok((stream, peer))) => {
+                    let _ = stream.set_nodelay(true);
+                    door.enter(stream, peer);
+                }
+                Some(Err(error)) => {
+                    // Out of file descriptors, say: wait instead of spinning.
+                    tracing::warn!(%error, "cannot accept");
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+            },
+            Some(pipe) = pipes.recv() => {
+                let port = 49_152 + (door.shared.next_number() % 16_000) as u16;
+                door.enter(pipe, SocketAddr::new(LOOPBACK, port));
+            }
+        }
+    }
+}
+
+impl Door {
+    fn enter<S: AsyncRead + AsyncWrite + Send + 'static>(&self, stream: S, peer: SocketAddr) {
+        let life = self.life.child_token();
+        let (connection, outbox) = Connection::new(self.shared.next_number(), peer, life.clone());
+        let (reader, writer) = tokio::io::split(stream);
+        let guest =
+            Guest { shared: self.shared.clone(), service: self.service.clone(), connection, gate: self.gate.clone() };
+        self.shared.observer.connected();
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = life.cancelled() => {}
+                // Before reading, so that a busy reader starves nobody who waits for an answer.
+                result = guest.write(writer, outbox) => log_end(&guest, result),
+                result = guest.read(reader) => log_end(&guest, result),
+            }
+        });
+    }
+}
+
+fn log_end(guest: &Guest, result: io::Result<()>) {
+    let (broker, connection) = (guest.service.broker(), guest.connection.id);
+    match result {
+        Ok(()) => tracing::debug!(broker, connection, "the connection ended"),
+        Err(error) => tracing::debug!(broker, connection, %error, "the connection broke"),
+    }
+}
+
+/// Waits while the server is paused.
+async fn open(gate: &mut watch::Receiver<bool>) {
+    // An error means that the server is gone; the connection's own token ends it.
+    let _ = gate.wait_for(|paused| !paused).await;
+}
+
+/// A connection and whom it talks to.
+struct Guest {
+    shared: Arc<Shared>,
+    service: Arc<dyn Service>,
+    connection: Arc<Connection>,
+    gate: watch::Receiver<bool>,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.connection.close();
+        self.service.disconnected(self.connection.id);
+        self.shared.observer.disconnected();
+    }
+}
+
+impl Guest {
+    /// Writes what is ready, many frames at once.
+    async fn write<S: AsyncWrite>(
+        &self,
+        mut stream: WriteHalf<S>,
+        mut outbox: mpsc::Receiver<Outgoing>,
+    ) -> io::Result<()> {
+        let mut gate = self.gate.clone();
+        while let Some(first) = outbox.recv().await {
+            open(&mut gate).await;
+            let Outgoing { mut bytes, mut then_close } = first;
+            while !then_close && bytes.len() < WRITE_BYTES {
+                let Ok(next) = outbox.try_recv() else { break };
+                bytes.extend_from_slice(&next.bytes);
+                then_close = next.then_close;
+            }
+            self.connection.written();
+            stream.write_all(&bytes).await?;
+            if then_close {
+                return stream.shutdown().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads until the peer closes or sends what is no frame.
+    async fn read<S: AsyncRead>(&self, mut stream: ReadHalf<S>) -> io::Result<()> {
+        let mut buffer = BytesMut::new();
+        let mut gate = self.gate.clone();
+        loop {
+            while let Some(frame) = Frame::decode(&mut buffer, limits::MAX_FRAME_BYTES).map_err(io::Error::other)? {
+                let command = Command::read(frame).map_err(io::Error::other)?;
+                self.connection.room().await;
+                open(&mut gate).await;
+                self.dispatch(command);
+            }
+            buffer.reserve(Frame::missing(&buffer).clamp(4096, limits::READ_AHEAD_BYTES));
+            if stream.read_buf(&mut buffer).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn dispatch(&self, command: Command) {
+        if command.is_response() || self.connection.is_closing() {
+            return;
+        }
+        let verdict = self.shared.faults.judge(&Intercepted::new(self.service.broker(), &command));
+        let reply = Reply { connection: self.connection.clone(), opaque: command.opaque, mute: command.is_one_way() };
+        let handled = match &verdict.action {
+            Action::Answer(code, remark) => Some(Answer::refusal(*code, remark).into()),
+            Action::Pass | Action::ApplyThenDisconnect | Action::CutAnswerAfter(_) | Action::Delay(_) => {
+                Some(self.service.clone().handle(&self.connection, &command))
+            }
+            Action::Disconnect | Action::DropRequest | Action::Garbage(_) => None,
+        };
+        // Between the work and the answer: whoever sees the one or has the other sees the count too.
+        self.shared.observer.requested(Call::of(RequestCode(command.code)));
+        let delay = match verdict.action {
+            Action::Delay(time) => Some(time),
+            _ => verdict.delay,
+        };
+        match (handled, delay) {
+            (None, None) => reply.finish(&verdict.action, None),
+            (Some(Handled::Now(answer)), None) => reply.finish(&verdict.action, Some(&answer)),
+            (handled, delay) => {
+                let observer = self.shared.observer.clone();
+                let work = async move {
+                    let answer = match handled {
+                        None => None,
+                        Some(Handled::Now(answer)) => Some(answer),
+                        Some(Handled::Later(work)) => Some(work.await),
+                    };
+                    if let Some(delay) = delay {
+                        tokio::time::sleep(delay).await;
+                    }
+                    reply.finish(&verdict.action, answer.as_ref());
+                    observer.ring();
+                };
+                tokio::spawn(self.connection.life.clone().run_until_cancelled_owned(work));
+            }
+        }
+        self.shared.observer.ring();
+    }
+}
+
+/// Where an answer goes.
+struct Reply {
+    connection: Arc<Connection>,
+    opaque: i32,
+    mute: bool,
+}
+
+impl Reply {
+    fn finish(&self, action: &Action, answer: Option<&Answer>) {
+        match action {
+            Action::Disconnect | Action::ApplyThenDisconnect => return self.connection.send_and_close(BytesMut::new()),
+            Action::Garbage(bytes) => return self.connection.send(BytesMut::from(&bytes[..])),
+            Action::DropRequest => return,
+            _ => {}
+        }
+        let Some(answer) = answer.filter(|_| !self.mute) else { return };
+        let mut frame = answer.encode(self.opaque);
+        match action {
+            Action::CutAnswerAfter(bytes) => {
+                frame.truncate(*bytes);
+                self.connection.send_and_close(frame);
+            }
+            _ => self.connection.send(frame),
+        }
+    }
+}

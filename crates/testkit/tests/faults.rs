@@ -1,0 +1,236 @@
+//! Faults to order, and servers that stop, come back or go silent.
+
+mod client;
+
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+use client::{Client, bodies, in_memory, long_pull, send_request, soon};
+use ferrocket_protocol::{HeaderFormat, RequestHead, ResponseCode, encode_request, request::GetRoute};
+use ferrocket_testkit::{Action, Call, Fault, TestCluster};
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn a_scripted_answer_hits_as_often_as_it_was_ordered() {
+    let cluster = in_memory().await;
+    let mut client = Client::to_broker(&cluster).await;
+    let busy = cluster.fault(Fault::on(Call::Send).skip(1).times(1).answer(ResponseCode::SYSTEM_BUSY, "busy"));
+    assert!(client.send("Orders", 0, "a", "1").await.is_ok());
+    assert_eq!(client.send("Orders", 0, "a", "2").await, Err(ResponseCode::SYSTEM_BUSY));
+    assert!(client.send("Orders", 0, "a", "3").await.is_ok());
+    assert_eq!((busy.hits(), cluster.messages("Orders").len(), cluster.requests(Call::Send)), (1, 2, 3));
+    let gone = cluster.fault(Fault::on(Call::Send).answer(ResponseCode::SYSTEM_BUSY, "busy"));
+    assert!(client.send("Orders", 0, "a", "4").await.is_err());
+    gone.clone().remove();
+    assert!(client.send("Orders", 0, "a", "5").await.is_ok());
+    assert_eq!(gone.hits(), 1);
+}
+
+#[tokio::test]
+async fn a_fault_waits_for_its_own_broker() {
+    let cluster = TestCluster::builder().in_memory().brokers(2).topic("Orders", 1).start().await.unwrap();
+    let fault = Fault::on(Call::Send).on_broker("broker-1").answer(ResponseCode::SYSTEM_BUSY, "busy");
+    cluster.fault(fault);
+    let mut zero = Client::to_broker(&cluster).await;
+    let mut one = Client::to(&cluster, &cluster.broker("broker-1").address()).await;
+    assert!(zero.send("Orders", 0, "a", "1").await.is_ok());
+    assert!(one.send("Orders", 0, "a", "1").await.is_err());
+}
+
+#[tokio::test]
+async fn a_disconnect_comes_without_the_work_or_after_it() {
+    let cluster = in_memory().await;
+    cluster.fault(Fault::on(Call::Send).times(1).disconnect());
+    cluster.fault(Fault::on(Call::Send).times(1).apply_then_disconnect());
+    for stored in [0, 1] {
+        let mut client = Client::to_broker(&cluster).await;
+        assert!(client.answer(&send_request("Orders", 0, "", "1")).await.is_none());
+        assert_eq!(cluster.messages("Orders").len(), stored);
+    }
+}
+
+#[tokio::test]
+async fn answers_before_a_disconnect_are_still_written() {
+    let cluster = in_memory().await;
+    cluster.fault(Fault::on(Call::Send).skip(1).disconnect());
+    let mut client = Client::to_broker(&cluster).await;
+    let mut both = BytesMut::new();
+    for opaque in [1, 2] {
+        let head = RequestHead::new(opaque, HeaderFormat::Binary);
+        let _ = encode_request(&send_request("Orders", 0, "", "1"), &head, &[], &mut both).unwrap();
+    }
+    client.write_raw(&both).await;
+    assert_eq!(client.read().await.unwrap().opaque, 1);
+    assert!(client.read().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delayed_answer_comes_late_though_the_work_is_done() {
+    let cluster = in_memory().await;
+    cluster.fault(Fault::on(Call::Send).delay(Duration::from_secs(7)));
+    let mut client = Client::to_broker(&cluster).await;
+    let before = tokio::time::Instant::now();
+    client.write(&send_request("Orders", 0, "", "1")).await;
+    soon(cluster.until_requests(Call::Send, 1)).await;
+    assert_eq!(cluster.messages("Orders").len(), 1);
+    assert!(client.read().await.unwrap().is_response());
+    assert_eq!(before.elapsed().as_secs(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_request_is_never_answered() {
+    let cluster = in_memory().await;
+    cluster.fault(Fault::on(Call::Send).times(1).drop_request());
+    let mut client = Client::to_broker(&cluster).await;
+    let request = send_request("Orders", 0, "", "1");
+    assert!(tokio::time::timeout(Duration::from_secs(10), client.answer(&request)).await.is_err());
+    assert!(client.send("Orders", 0, "a", "2").await.is_ok());
+    assert_eq!(cluster.messages("Orders").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_cut_in_the_middle_or_replaced_by_garbage() {
+    let cluster = in_memory().await;
+    cluster.fault(Fault::on(Call::Send).times(1).cut_answer_after(11));
+    let mut client = Client::to_broker(&cluster).await;
+    assert!(client.answer(&send_request("Orders", 0, "", "1")).await.is_none());
+    assert_eq!((client.left_over().len(), cluster.messages("Orders").len()), (11, 1));
+    cluster.fault(Fault::on(Call::Send).times(1).garbage(&b"\0\0"[..]));
+    let mut client = Client::to_broker(&cluster).await;
+    client.write(&send_request("Orders", 0, "", "1")).await;
+    assert!(tokio::time::timeout(Duration::from_secs(10), client.read()).await.is_err());
+    assert_eq!(client.left_over(), b"\0\0");
+}
+
+#[tokio::test]
+async fn a_hook_sees_every_request_and_decides() {
+    let cluster = in_memory().await;
+    cluster.intercept(|request| match (request.broker(), request.call()) {
+        (None, Some(Call::Route)) => Action::Answer(ResponseCode::SYSTEM_BUSY, "busy".to_owned()),
+        _ => Action::Pass,
+    });
+    let mut names = Client::to(&cluster, &cluster.name_servers()).await;
+    assert_eq!(names.call(&GetRoute::new("Orders")).await, Err(ResponseCode::SYSTEM_BUSY));
+    let mut client = Client::to_broker(&cluster).await;
+    assert!(client.send("Orders", 0, "a", "1").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_stopped_broker_is_gone_and_comes_back_elsewhere_with_its_messages() {
+    for in_memory in [true, false] {
+        let builder = TestCluster::builder().topic("Orders", 1);
+        let builder = if in_memory { builder.in_memory() } else { builder };
+        let cluster = builder.start().await.unwrap();
+        let mut names = Client::to(&cluster, &cluster.name_servers()).await;
+        let mut client = Client::to_broker(&cluster).await;
+        client.send("Orders", 0, "a", "kept").await.unwrap();
+        client.join("c1", "shop", "Orders", "*").await;
+        client.write(&long_pull("shop", "Orders", 1, Duration::from_secs(60))).await;
+        let before = cluster.broker("broker-0").address();
+        cluster.broker("broker-0").stop();
+        assert_eq!(names.call(&GetRoute::new("Orders")).await, Err(ResponseCode::TOPIC_NOT_EXIST));
+        while client.read().await.is_some() {}
+        assert!(cluster.members("shop").is_empty());
+        let refused = cluster.connector().connect(&before).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        if !in_memory {
+            assert!(TcpStream::connect(&before).await.is_err());
+        }
+        cluster.broker("broker-0").restart().await.unwrap();
+        let after = cluster.broker("broker-0").address();
+        assert_ne!(before, after);
+        let route = names.call(&GetRoute::new("Orders")).await.unwrap();
+        assert_eq!(route.brokers[0].master, Some(after));
+        let mut client = Client::to_broker(&cluster).await;
+        client.join("c1", "shop", "Orders", "*").await;
+        assert_eq!(bodies(&client.pull("shop", "Orders", 0).await.unwrap()), ["kept"]);
+        let address = cluster.broker("broker-0").address();
+        cluster.broker("broker-0").restart_on_same_port().await.unwrap();
+        assert_eq!(cluster.broker("broker-0").address(), address);
+        let mut client = Client::to_broker(&cluster).await;
+        assert!(client.send("Orders", 0, "a", "2").await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn the_name_server_comes_back_at_its_address() {
+    for in_memory in [true, false] {
+        let builder = TestCluster::builder().topic("Orders", 1);
+        let builder = if in_memory { builder.in_memory() } else { builder };
+        let cluster = builder.start().await.unwrap();
+        let mut names = Client::to(&cluster, &cluster.name_servers()).await;
+        cluster.name_server_stop();
+        assert!(names.read().await.is_none());
+        assert!(cluster.connector().connect(&cluster.name_servers()).await.is_err());
+        cluster.name_server_restart().await.unwrap();
+        let mut names = Client::to(&cluster, &cluster.name_servers()).await;
+        assert!(names.call(&GetRoute::new("Orders")).await.is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_broker_accepts_and_stays_silent_until_it_goes_on() {
+    let cluster = in_memory().await;
+    let mut client = Client::to_broker(&cluster).await;
+    cluster.broker("broker-0").pause();
+    let mut late = Client::to_broker(&cluster).await;
+    late.write(&send_request("Orders", 0, "", "1")).await;
+    client.write(&send_request("Orders", 0, "", "2")).await;
+    assert!(tokio::time::timeout(Duration::from_secs(10), client.read()).await.is_err());
+    assert!(cluster.messages("Orders").is_empty());
+    cluster.broker("broker-0").resume();
+    assert!(client.read().await.unwrap().is_response());
+    assert!(late.read().await.unwrap().is_response());
+    assert_eq!(cluster.messages("Orders").len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_no_frame_closes_the_connection_and_harms_nobody() {
+    let cluster = in_memory().await;
+    for bad in
+        [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], &[0, 0, 0, 1, 0, 0, 0, 0], &[0, 0, 0, 8, 9, 0, 0, 4, 1, 2, 3, 4]]
+    {
+        let mut client = Client::to_broker(&cluster).await;
+        client.write_raw(bad).await;
+        assert!(client.read().await.is_none());
+    }
+    let mut client = Client::to_broker(&cluster).await;
+    let mut empty = BytesMut::new();
+    empty.put_u32(6);
+    empty.put_u32(2);
+    empty.put_slice(b"{}");
+    client.write_raw(&empty).await;
+    assert_eq!(client.read().await.unwrap().response_code(), ResponseCode::REQUEST_CODE_NOT_SUPPORTED);
+    for code in [10, 11, 14, 15, 17, 29, 30, 31, 33, 34, 35, 36, 38, 310, 320, 361] {
+        let header = format!("{{\"code\":{code},\"flag\":0,\"opaque\":{code},\"extFields\":{{\"queueId\":\"x\"}}}}");
+        let mut frame = BytesMut::new();
+        frame.put_u32(header.len() as u32 + 4);
+        frame.put_u32(header.len() as u32);
+        frame.put_slice(header.as_bytes());
+        client.write_raw(&frame).await;
+        assert_eq!(client.read().await.unwrap().response_code(), ResponseCode::SYSTEM_ERROR, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_runs_on_after_the_cluster_is_dropped() {
+    for in_memory in [true, false] {
+        let builder = TestCluster::builder().brokers(2).topic("Orders", 1);
+        let builder = if in_memory { builder.in_memory() } else { builder };
+        let cluster = builder.start().await.unwrap();
+        let mut client = Client::to_broker(&cluster).await;
+        client.join("c1", "shop", "Orders", "*").await;
+        client.write(&long_pull("shop", "Orders", 0, Duration::from_secs(60))).await;
+        client.call(&send_request("Orders", 0, "DELAY\u{1}18\u{2}", "later")).await.unwrap();
+        cluster.broker("broker-1").pause();
+        assert!(tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0);
+        drop(cluster);
+        soon(async {
+            while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        while client.read().await.is_some() {}
+    }
+}
