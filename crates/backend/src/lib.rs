@@ -6,6 +6,7 @@
 #![doc = include_str!("../README.md")]
 
 mod capability;
+mod ending;
 mod membership;
 mod offsets;
 mod pull;
@@ -18,6 +19,7 @@ mod shutdown;
 use ferrocket_model::Failure;
 
 pub use capability::Capability;
+pub use ending::Ending;
 pub use futures_core::future::BoxFuture;
 pub use membership::{
     ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, ServerEvent, Subscription,

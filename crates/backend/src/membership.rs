@@ -81,6 +81,9 @@ pub trait Membership {
     /// Leaves a group. Says which servers could not be told; their other members learn it only when the servers notice.
     fn leave<'a>(&'a self, group: &'a Group, consumer: bool) -> BoxFuture<'a, Vec<String>>;
 
+    /// Takes a group off this client without telling anybody, for handles that are dropped: servers notice by the next heartbeat.
+    fn forget(&self, group: &Group, consumer: bool);
+
     /// The ids of a consumer group's members, sorted. `topic` says where to ask.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ pub trait Managed: Send + Sync + 'static {
     /// When it ends.
     fn stage(&self) -> Stage;
     /// Ends it; doing so twice is harmless. Gives back what was left undone.
-    fn end(&self, deadline: Duration) -> BoxFuture<'static, Vec<Leftover>>;
+    fn end(self: Arc<Self>, deadline: Duration) -> BoxFuture<'static, Vec<Leftover>>;
     /// Its health, as a value that the client knows how to read.
     fn report(&self) -> Box<dyn Any + Send>;
 }

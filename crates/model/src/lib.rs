@@ -34,7 +34,7 @@ pub use message::{DeliveryTime, InvalidMessage, Message};
 pub use name::{Group, InvalidName, Topic};
 pub use position::{ConsumeFrom, SeekTo};
 pub use queue::{BrokerName, MessageQueue};
-pub use receipt::{MessageId, ReceiptParts, RecallHandle, SendReceipt, SendStatus};
+pub use receipt::{MessageId, RecallHandle, ReceiptParts, SendReceipt, SendStatus};
 pub use received::{NotARequest, ReceivedMessage, ReceivedParts, Reply, Source};
 pub use revocation::Revocation;
 pub use route::{Route, RouteBroker};

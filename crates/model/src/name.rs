@@ -229,8 +229,7 @@ impl Topic {
 
     /// As [`check`](Self::check), with the larger limit for retry and dead-letter topics.
     pub fn check_for_consuming(&self) -> Result<(), InvalidName> {
-        let limit =
-            if self.is_retry() || self.is_dead_letter() { Self::MAX_DERIVED_LENGTH } else { Self::MAX_LENGTH };
+        let limit = if self.is_retry() || self.is_dead_letter() { Self::MAX_DERIVED_LENGTH } else { Self::MAX_LENGTH };
         check_name(self.as_str(), limit)
     }
 }

@@ -168,14 +168,7 @@ pub fn encode_response(
     format: HeaderFormat,
     out: &mut BytesMut,
 ) -> Result<Encoded, EncodeError> {
-    let head = Head {
-        code: code.0,
-        language: Language::Rust,
-        version: VERSION,
-        opaque,
-        flag: Flags::RESPONSE,
-        remark,
-    };
+    let head = Head { code: code.0, language: Language::Rust, version: VERSION, opaque, flag: Flags::RESPONSE, remark };
     encode(&head, format, fields, &[], body, out)
 }
 

@@ -25,6 +25,22 @@ impl<'a> RawText<'a> {
         let text = std::str::from_utf8(self.bytes).map_err(|_| DecodeError::Utf8("JSON text"))?;
         if self.escaped { unescape(text).map(Cow::Owned) } else { Ok(Cow::Borrowed(text)) }
     }
+
+    /// Whether every escape can be read, without reading them.
+    pub(crate) fn check(&self) -> Result<(), DecodeError> {
+        let mut rest = self.bytes;
+        while self.escaped
+            && let Some(at) = rest.iter().position(|&byte| byte == b'\\')
+        {
+            let after = rest.get(at + 1..).unwrap_or_default();
+            if after.first() == Some(&b'u') && !after.get(1..5).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
+            {
+                return Err(DecodeError::Json { at, what: "a \\u escape needs four hex digits" });
+            }
+            rest = after.get(1..).unwrap_or_default();
+        }
+        Ok(())
+    }
 }
 
 impl<'a> Scanner<'a> {

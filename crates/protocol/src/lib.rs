@@ -5,10 +5,7 @@
 //! [`Command`] (a header that was read) and [`Request`] (how a typed request is written and its answer read); each
 //! request is one small file under `request/`. Stored messages are views of the buffer they came in: [`message`].
 #![doc = include_str!("../README.md")]
-#![cfg_attr(
-    not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
-)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod body;
 mod code;

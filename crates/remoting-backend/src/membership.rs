@@ -193,6 +193,10 @@ impl Membership for RemotingBackend {
         })
     }
 
+    fn forget(&self, group: &Group, consumer: bool) {
+        self.shared.members.remove(group, consumer);
+    }
+
     fn members<'a>(&'a self, group: &'a Group, topic: &'a Topic) -> BoxFuture<'a, Outcome<Vec<String>>> {
         Box::pin(async move {
             let operation = || format!("list the members of group {group}");

@@ -43,10 +43,6 @@ impl NameServers {
         state.current = state.addresses.iter().position(|address| Some(address) == current.as_ref()).unwrap_or(0);
     }
 
-    pub(crate) fn addresses(&self) -> Arc<[Arc<str>]> {
-        self.state.lock().addresses.clone()
-    }
-
     /// The server that answered last, and what went wrong last.
     pub(crate) fn health(&self) -> (Option<String>, Option<String>) {
         let state = self.state.lock();

@@ -9,6 +9,8 @@ use crate::{Command, DecodeError, Response};
 
 const PERM_READ: i32 = 4;
 const PERM_WRITE: i32 = 2;
+/// The most queues of a whole route. A small body can name many brokers, and each of them many queues.
+const MAX_QUEUES: usize = 262_144;
 
 /// Where the queues of a topic are, as the name server says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,12 +104,14 @@ impl TopicRoute {
                     Some((broker, count.trim().parse::<u32>().ok()?.min(Self::MAX_QUEUES_PER_BROKER)))
                 })
                 .flat_map(|(broker, count)| queues(topic, broker, count))
+                .take(MAX_QUEUES)
                 .collect();
         }
         self.sorted_queue_data()
             .into_iter()
             .filter(|data| data.perm & PERM_WRITE != 0 && self.has_master(&data.broker_name))
             .flat_map(|data| queues(topic, &data.broker_name, data.write_queue_nums))
+            .take(MAX_QUEUES)
             .collect()
     }
 
@@ -118,6 +122,7 @@ impl TopicRoute {
             .iter()
             .filter(|data| data.perm & PERM_READ != 0)
             .flat_map(|data| queues(topic, &data.broker_name, data.read_queue_nums))
+            .take(MAX_QUEUES)
             .collect();
         found.sort();
         found.dedup();
@@ -130,7 +135,12 @@ impl TopicRoute {
             .brokers
             .iter()
             .map(|broker| WireBroker {
-                broker_addrs: broker.master.iter().map(|master| (0, master.clone())).chain(broker.slaves.clone()).collect(),
+                broker_addrs: broker
+                    .master
+                    .iter()
+                    .map(|master| (0, master.clone()))
+                    .chain(broker.slaves.clone())
+                    .collect(),
                 broker_name: broker.name.clone(),
                 cluster: broker.cluster.clone(),
                 enable_acting_master: false,

@@ -91,15 +91,7 @@ pub(crate) fn read(header: &[u8]) -> Result<BinaryHead, DecodeError> {
             return Err(DecodeError::TooManyFields(limits::MAX_EXT_FIELDS));
         }
     }
-    Ok(BinaryHead {
-        code,
-        language: Language::from_code(i64::from(language)),
-        version,
-        opaque,
-        flag,
-        remark,
-        fields,
-    })
+    Ok(BinaryHead { code, language: Language::from_code(i64::from(language)), version, opaque, flag, remark, fields })
 }
 
 /// Hands out ext fields. A zero-length name or value means "absent" on the wire, and is passed over.

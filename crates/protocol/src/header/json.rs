@@ -106,7 +106,8 @@ pub(crate) fn read(header: &[u8]) -> Result<JsonHead, DecodeError> {
                 b"remark" => head.remark = optional(&mut scanner)?,
                 b"extFields" => {
                     scanner.blanks();
-                    let value = if scanner.peek() == Some(b'{') { ext_fields(&mut scanner)? } else { scanner.value(1)? };
+                    let value =
+                        if scanner.peek() == Some(b'{') { ext_fields(&mut scanner)? } else { scanner.value(1)? };
                     let bytes = scanner.range(value.clone());
                     match bytes.first() {
                         Some(b'{') => head.fields = Some(value),
@@ -114,7 +115,9 @@ pub(crate) fn read(header: &[u8]) -> Result<JsonHead, DecodeError> {
                         _ => return Err(scanner.error("ext fields should be an object")),
                     }
                 }
-                _ => drop(scanner.value(1)?),
+                _ => {
+                    scanner.value(1)?;
+                }
             }
             if scanner.take(b'}') {
                 break;
@@ -129,7 +132,8 @@ pub(crate) fn read(header: &[u8]) -> Result<JsonHead, DecodeError> {
     Ok(head)
 }
 
-/// Passes over the ext fields, counting them.
+/// Passes over the ext fields, counting them. Every escape is looked at, so that a frame with a broken header is refused
+/// before anybody acts on it.
 fn ext_fields(scanner: &mut Scanner<'_>) -> Result<Range<usize>, DecodeError> {
     let start = scanner.at;
     scanner.at += 1;
@@ -137,12 +141,14 @@ fn ext_fields(scanner: &mut Scanner<'_>) -> Result<Range<usize>, DecodeError> {
         return Ok(start..scanner.at);
     }
     for _ in 0..limits::MAX_EXT_FIELDS {
-        let key = scanner.string()?;
-        if key.escaped {
-            key.decode()?;
-        }
+        scanner.string()?.check()?;
         scanner.expect(b':', "a colon should stand here")?;
-        scanner.value(2)?;
+        scanner.blanks();
+        if matches!(scanner.peek(), Some(b'"' | b'\'')) {
+            scanner.string()?.check()?;
+        } else {
+            scanner.value(2)?;
+        }
         if scanner.take(b'}') {
             return Ok(start..scanner.at);
         }

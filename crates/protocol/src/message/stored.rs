@@ -77,7 +77,8 @@ impl<'a> Iterator for StoredMessages<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.buffer.get(self.at..).filter(|rest| !rest.is_empty())?;
-        let size = rest.first_chunk::<4>().map(|size| i32::from_be_bytes(*size)).and_then(|size| usize::try_from(size).ok());
+        let size =
+            rest.first_chunk::<4>().map(|size| i32::from_be_bytes(*size)).and_then(|size| usize::try_from(size).ok());
         match size {
             Some(size) if size >= MIN_BYTES && size <= rest.len() => {
                 let start = self.at;

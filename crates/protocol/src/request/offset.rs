@@ -1,8 +1,8 @@
 use ferrocket_model::{Group, MessageQueue, Topic};
 
 use crate::{
-    Command, DecodeError, FieldSink, FieldValue, ReadRequest, Request, RequestCode, Response, ResponseCode, WriteFields,
-    field,
+    Command, DecodeError, FieldSink, FieldValue, ReadRequest, Request, RequestCode, Response, ResponseCode,
+    WriteFields, field,
 };
 
 super::request! {

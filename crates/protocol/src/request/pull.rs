@@ -1,7 +1,9 @@
 use bytes::Bytes;
 use ferrocket_model::{Group, Topic};
 
-use crate::{Command, DecodeError, FieldSink, ReadRequest, Request, RequestCode, Response, ResponseCode, WriteFields, field};
+use crate::{
+    Command, DecodeError, FieldSink, ReadRequest, Request, RequestCode, Response, ResponseCode, WriteFields, field,
+};
 
 /// The bits of a pull's `sysFlag`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,11 +119,8 @@ impl PullAnswer {
 impl WriteFields for PullAnswer {
     fn write_fields(&self, sink: &mut dyn FieldSink) {
         let signed = |offset| i64::try_from(offset).unwrap_or(i64::MAX);
-        let mut fields = PullAnswerFields::new(
-            signed(self.max_offset),
-            signed(self.min_offset),
-            signed(self.next_offset),
-        );
+        let mut fields =
+            PullAnswerFields::new(signed(self.max_offset), signed(self.min_offset), signed(self.next_offset));
         fields.offset_delta = (self.offset_delta != 0).then_some(self.offset_delta);
         fields.suggested_broker = Some(signed(self.suggested_broker));
         fields.write_fields(sink);

@@ -2,8 +2,8 @@ use bytes::Bytes;
 use ferrocket_model::{Group, Topic};
 
 use crate::{
-    Command, DecodeError, FieldSink, FieldValue, ReadRequest, Request, RequestCode, Response, ResponseCode, WriteFields,
-    field,
+    Command, DecodeError, FieldSink, FieldValue, ReadRequest, Request, RequestCode, Response, ResponseCode,
+    WriteFields, field,
 };
 
 /// The header of a send: one letter per field, since this is the hottest request.

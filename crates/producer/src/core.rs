@@ -1,0 +1,159 @@
+use std::{
+    any::Any,
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use ferrocket_backend::{BoxFuture, Ending, Leftover, Managed, Stage};
+use ferrocket_model::{Group, IdGenerator, Message, MessageQueue, Topic};
+use ferrocket_route::{FaultTable, QueueChooser, Stack};
+use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
+
+use crate::{Compression, ProducerHealth, attempt::RetryPolicy, stats::{ProducerReport, Stats}, window::Window};
+
+/// Chooses a queue: an index into the list, or none.
+pub(crate) type Selector = dyn Fn(&[MessageQueue], &Message) -> Option<usize> + Send + Sync;
+
+/// Choosers of topics that are remembered; beyond it the table starts anew, which only moves starting points.
+const MAX_CHOOSERS: usize = 10_000;
+
+/// What all handles and all sends of one producer share.
+pub(crate) struct Core {
+    pub(crate) stack: Stack,
+    pub(crate) group: Group,
+    pub(crate) options: Options,
+    pub(crate) window: Window,
+    pub(crate) ids: IdGenerator,
+    pub(crate) stats: Stats,
+    pub(crate) started: Instant,
+    faults: Mutex<FaultTable>,
+    choosers: RwLock<HashMap<Topic, Arc<QueueChooser>>>,
+    closed: AtomicBool,
+    ending: Ending,
+}
+
+/// Checked options.
+pub(crate) struct Options {
+    pub(crate) send_timeout: Duration,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) max_message_bytes: usize,
+    pub(crate) compression: Compression,
+    pub(crate) new_topic_queues: u32,
+    pub(crate) select_queue: Option<Arc<Selector>>,
+    pub(crate) shutdown_timeout: Duration,
+}
+
+impl Core {
+    pub(crate) fn new(stack: Stack, group: Group, options: Options, window: Window, faults: FaultTable) -> Self {
+        // The id names this host and process for tools; a random number keeps producers apart.
+        let ip = stack.backend.client_id().split('@').next().and_then(|ip| {
+            ip.trim_matches(['[', ']']).parse::<IpAddr>().ok()
+        });
+        let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let process_id = (std::process::id() & 0xFFFF) as u16;
+        Self {
+            stack,
+            group,
+            options,
+            window,
+            ids: IdGenerator::new(ip, process_id, fastrand::u32(..)),
+            stats: Stats::default(),
+            started: Instant::now(),
+            faults: Mutex::new(faults),
+            choosers: RwLock::default(),
+            closed: AtomicBool::new(false),
+            ending: Ending::new(),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Stops the intake.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// The last handle is gone: intake stops, what is in flight runs on, servers notice by the next heartbeat.
+    pub(crate) fn abandon(&self) {
+        if !self.closed.swap(true, Ordering::AcqRel) {
+            self.stack.backend.forget(&self.group, false);
+        }
+    }
+
+    pub(crate) fn chooser(&self, topic: &Topic) -> Arc<QueueChooser> {
+        if let Some(chooser) = self.choosers.read().get(topic) {
+            return chooser.clone();
+        }
+        let mut choosers = self.choosers.write();
+        if choosers.len() >= MAX_CHOOSERS {
+            choosers.clear();
+        }
+        choosers.entry(topic.clone()).or_default().clone()
+    }
+
+    /// Time since the producer was built: the clock of the fault table.
+    pub(crate) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn with_faults<T>(&self, work: impl FnOnce(&mut FaultTable) -> T) -> T {
+        work(&mut self.faults.lock())
+    }
+
+    pub(crate) fn health(&self) -> ProducerHealth {
+        let (in_flight, in_flight_bytes) = self.window.in_flight();
+        let now = self.now();
+        ProducerHealth {
+            group: self.group.clone(),
+            in_flight,
+            in_flight_bytes,
+            avoided_brokers: self.with_faults(|faults| faults.avoided(now)),
+        }
+    }
+
+    /// Drains, then unregisters.
+    pub(crate) fn shut_down(self: &Arc<Self>, deadline: Duration) -> impl Future<Output = Vec<Leftover>> + Send + 'static {
+        self.close();
+        let core = self.clone();
+        self.ending.run(move || {
+            Box::pin(async move {
+                let mut leftovers = Vec::new();
+                if !core.window.drain(deadline).await {
+                    let (count, _) = core.window.in_flight();
+                    leftovers.push(Leftover::Sends { group: core.group.to_string(), count });
+                }
+                let untold = core.stack.backend.leave(&core.group, false).await;
+                leftovers.extend(untold.into_iter().map(|address| Leftover::Unregister { address }));
+                leftovers
+            })
+        })
+    }
+}
+
+impl Managed for Core {
+    fn stage(&self) -> Stage {
+        Stage::Producers
+    }
+
+    fn end(self: Arc<Self>, deadline: Duration) -> BoxFuture<'static, Vec<Leftover>> {
+        Box::pin(self.shut_down(deadline))
+    }
+
+    fn report(&self) -> Box<dyn Any + Send> {
+        Box::new(ProducerReport { health: self.health(), counters: self.stats.counters() })
+    }
+}
+
+/// The wall clock, for ids and birth times only.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

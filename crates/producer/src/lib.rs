@@ -1,0 +1,35 @@
+//! Get messages stored, or say exactly what is unknown.
+//!
+//! # Delivery guarantees
+//!
+//! A send is done when a broker has answered that it stored the message: that is what a [`SendReceipt`] proves. A send that
+//! fails says by [`applied`](SendError::applied) which of three it was: *not stored* (nothing reached a broker, or it refused),
+//! *unknown* (the request may have arrived, and no answer came), or stored with a complaint, which is no error but a
+//! [`SendStatus`]. By default a failed attempt is repeated on another broker, also when its outcome is unknown, so a message
+//! may be stored twice: at least once. [`ProducerBuilder::retry_unknown`]`(false)` never makes a duplicate, and hands you the
+//! unknown outcomes.
+//!
+//! One deadline covers a whole send: waiting for a place in the window, finding the topic, and all attempts. Memory is
+//! bounded by the window.
+//!
+//! This crate does not know codes, sockets or name servers. Start reading at [`Producer`], then `sending` (the way of a
+//! message) and `attempt` (sans-IO: again, or give up).
+#![doc = include_str!("../README.md")]
+
+mod attempt;
+mod builder;
+mod compress;
+mod core;
+mod oneway;
+mod producer;
+mod send;
+mod sending;
+mod stats;
+mod window;
+
+pub use builder::{FaultTolerance, ProducerBuilder};
+pub use compress::Compression;
+pub use ferrocket_model::{SendReceipt, SendStatus};
+pub use producer::{Producer, ProducerHealth};
+pub use sending::{SendError, Sending};
+pub use stats::{ProducerReport, SendCounters};

@@ -1,0 +1,111 @@
+use std::{fmt, sync::Arc};
+
+use ferrocket_backend::{ShutdownError, ShuttingDown};
+use ferrocket_model::{BrokerName, Group, Message, SendReceipt};
+use ferrocket_route::Stack;
+
+use crate::{ProducerBuilder, Sending, core::Core};
+
+/// Sends messages. Cheap to clone; all clones are one producer.
+///
+/// When the last clone is dropped the intake stops, what is in flight runs on, and nothing waits; [`shutdown`](Self::shutdown)
+/// waits.
+#[derive(Clone)]
+#[doc(alias = "DefaultMQProducer")]
+pub struct Producer {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    core: Arc<Core>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.core.abandon();
+    }
+}
+
+impl Producer {
+    /// For those who build their own stack. Users say `client.producer(group)`.
+    pub fn builder(stack: Stack, group: impl Into<Group>) -> ProducerBuilder {
+        ProducerBuilder::new(stack, group.into())
+    }
+
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { handle: Arc::new(Handle { core }) }
+    }
+
+    /// Stores a message. A future: nothing is sent before it is polled.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`](crate::SendError) says what went wrong, whether the message may be stored all the same, and gives it back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before its first poll sends nothing. Later, no further attempt is made; the one under way may be
+    /// stored. The place in the window is free at once.
+    #[doc(alias = "sendAsync")]
+    pub fn send(&self, message: Message) -> Sending<SendReceipt> {
+        Sending::new(self.handle.core.clone(), message, crate::send::start)
+    }
+
+    /// Hands a message to the socket. No broker answers, nothing is retried, and nobody learns whether it was stored.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be handed over.
+    #[doc(alias = "sendOneway")]
+    pub fn send_oneway(&self, message: Message) -> Sending<()> {
+        Sending::new(self.handle.core.clone(), message, crate::oneway::start)
+    }
+
+    /// The group.
+    pub fn group(&self) -> &Group {
+        &self.handle.core.group
+    }
+
+    /// What is in flight, and which brokers are avoided. Without I/O.
+    pub fn health(&self) -> ProducerHealth {
+        self.handle.core.health()
+    }
+
+    /// Stops the intake, waits for what is in flight, and unregisters. Within [`ProducerBuilder::shutdown_timeout`], or what
+    /// [`ShuttingDown::within`] says.
+    ///
+    /// # Errors
+    ///
+    /// What was left undone.
+    pub fn shutdown(&self) -> ShuttingDown {
+        let core = self.handle.core.clone();
+        ShuttingDown::new(core.options.shutdown_timeout, move |deadline| {
+            Box::pin(async move {
+                match core.shut_down(deadline).await {
+                    leftovers if leftovers.is_empty() => Ok(()),
+                    leftovers => Err(ShutdownError::new(leftovers, deadline)),
+                }
+            })
+        })
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("group", self.group()).finish_non_exhaustive()
+    }
+}
+
+/// A producer's state now.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ProducerHealth {
+    /// The group.
+    pub group: Group,
+    /// Sends that wait for an answer.
+    pub in_flight: usize,
+    /// Their bodies together.
+    pub in_flight_bytes: usize,
+    /// Brokers that are slow or away, and avoided for that.
+    pub avoided_brokers: Vec<BrokerName>,
+}

@@ -1,0 +1,72 @@
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use crate::ProducerHealth;
+
+/// What one producer has done since it was built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SendCounters {
+    /// Messages that a broker has accepted.
+    pub sent: u64,
+    /// Sends that failed, those with an unknown outcome included.
+    pub failed: u64,
+    /// Sends whose outcome is unknown.
+    pub unknown: u64,
+    /// Attempts beyond the first.
+    pub retries: u64,
+    /// Time that successful sends took, added up.
+    pub time_total: Duration,
+}
+
+/// A producer's health and counters. For the client.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct ProducerReport {
+    pub health: ProducerHealth,
+    pub counters: SendCounters,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    sent: AtomicU64,
+    failed: AtomicU64,
+    unknown: AtomicU64,
+    retries: AtomicU64,
+    nanos: AtomicU64,
+}
+
+impl Stats {
+    pub(crate) fn succeeded(&self, took: Duration, attempts: u32) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        self.nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.retried(attempts);
+    }
+
+    pub(crate) fn failed(&self, unknown: bool, attempts: u32) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        if unknown {
+            self.unknown.fetch_add(1, Ordering::Relaxed);
+        }
+        self.retried(attempts);
+    }
+
+    fn retried(&self, attempts: u32) {
+        if attempts > 1 {
+            self.retries.fetch_add(u64::from(attempts - 1), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn counters(&self) -> SendCounters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        SendCounters {
+            sent: read(&self.sent),
+            failed: read(&self.failed),
+            unknown: read(&self.unknown),
+            retries: read(&self.retries),
+            time_total: Duration::from_nanos(read(&self.nanos)),
+        }
+    }
+}

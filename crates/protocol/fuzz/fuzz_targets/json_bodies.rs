@@ -1,0 +1,61 @@
+//! JSON bodies: no panic, standard JSON is taken and stays as it is, and what was read comes back when it is written again.
+#![no_main]
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use ferrocket_protocol::{
+    Command, Frame, HeaderFormat, Response,
+    body::{HeartbeatData, TopicRoute},
+    limits, normalize_json,
+    request::ConsumerList,
+};
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let standard = normalize_json(data);
+    if let Ok(value) = serde_json::from_slice::<Value>(data)
+        && depth(&value) + 1 < limits::MAX_JSON_DEPTH
+        && !data.is_empty()
+    {
+        assert!(matches!(standard, Ok(Cow::Borrowed(text)) if text == data), "{standard:?}");
+    }
+    if let Ok(standard) = &standard {
+        // What is standard already stays as it is.
+        if let Ok(value) = serde_json::from_slice::<Value>(standard)
+            && depth(&value) + 1 < limits::MAX_JSON_DEPTH
+        {
+            assert_eq!(&*normalize_json(standard).unwrap(), &**standard);
+        }
+    }
+    if let Ok(route) = TopicRoute::read_body(data) {
+        let again = TopicRoute::read_body(&route.to_body()).unwrap();
+        assert_eq!((&again.brokers, &again.queue_data), (&route.brokers, &route.queue_data));
+        assert_eq!(again.order_conf, route.order_conf);
+        for broker in &route.brokers {
+            let _ = (broker.any(), broker.address(0), broker.address(1), broker.address(u64::MAX));
+        }
+        if route.queue_data.len() < 4 && route.order_conf.as_ref().is_none_or(|conf| conf.len() < 16) {
+            let topic = "T".into();
+            let _ = (route.publish_queues(&topic), route.subscribe_queues(&topic));
+        }
+    }
+    if let Ok(data) = HeartbeatData::read(data) {
+        assert_eq!(HeartbeatData::read(&data.to_body()).unwrap(), data);
+    }
+    let frame = Frame {
+        format: HeaderFormat::Json,
+        header: Bytes::from_static(b"{\"code\":0,\"flag\":1}"),
+        body: Bytes::copy_from_slice(data),
+    };
+    let _ = ConsumerList::read(Command::read(frame).unwrap());
+});
