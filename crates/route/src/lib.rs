@@ -5,12 +5,14 @@
 //! looked up. Start reading at [`Stack`], what a producer or consumer is built on.
 #![doc = include_str!("../README.md")]
 
+mod budget;
 mod fault;
 mod refresh;
 mod select;
 mod stack;
 mod table;
 
+pub use budget::Budget;
 pub use fault::{FaultTable, LatencyClasses};
 pub use select::{QueueChooser, queue_of_key};
 pub use stack::Stack;

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use ferrocket_backend::{Backend, Scope};
 
-use crate::RouteTable;
+use crate::{Budget, RouteTable};
 
 /// What producers and consumers of one cluster are built on, and share.
 #[derive(Clone)]
@@ -13,6 +13,8 @@ pub struct Stack {
     pub routes: Arc<RouteTable>,
     /// Who is to be ended before the transport.
     pub scope: Arc<Scope>,
+    /// What consumers may keep in memory together.
+    pub budget: Arc<Budget>,
     /// How long a call may take that has no limit of its own.
     pub request_timeout: Duration,
 }
@@ -27,7 +29,7 @@ impl Stack {
     /// A stack with other times.
     pub fn with_times(backend: Arc<dyn Backend>, route_refresh: Duration, request_timeout: Duration) -> Self {
         let routes = RouteTable::start(backend.clone(), route_refresh, request_timeout);
-        Self { backend, routes, scope: Arc::default(), request_timeout }
+        Self { backend, routes, scope: Arc::default(), budget: Arc::default(), request_timeout }
     }
 }
 

@@ -1,0 +1,75 @@
+use ferrocket_model::{BrokerName, Group, MessageQueue};
+use tokio::time::Instant;
+
+/// A consumer's state now. Taken without I/O.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConsumerHealth {
+    /// The group.
+    pub group: Group,
+    /// Every queue that this consumer owns.
+    pub queues: Vec<QueueHealth>,
+    /// Messages that were pulled and not settled.
+    pub buffered: usize,
+    /// What they keep in memory.
+    pub buffered_bytes: usize,
+    /// Messages in listeners.
+    pub running_handlers: usize,
+}
+
+impl ConsumerHealth {
+    /// The sum over the queues whose lag is known.
+    pub fn lag(&self) -> u64 {
+        self.queues.iter().filter_map(|queue| queue.lag).sum()
+    }
+
+    /// Whether every queue runs, waits for its listeners, or was paused.
+    pub fn is_healthy(&self) -> bool {
+        let well = |queue: &QueueHealth| {
+            matches!(queue.state, QueueState::Running | QueueState::Paused | QueueState::FlowControlled { .. })
+        };
+        self.queues.iter().all(well)
+    }
+}
+
+/// One queue of a consumer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct QueueHealth {
+    /// Which one.
+    pub queue: MessageQueue,
+    /// What it does, or why it stands still.
+    pub state: QueueState,
+    /// The next offset to consume: everything below is settled.
+    pub position: Option<u64>,
+    /// What is stored of that.
+    pub committed: Option<u64>,
+    /// How many messages are behind the position, by the last answer of the broker.
+    pub lag: Option<u64>,
+    /// When a message was settled last.
+    pub last_progress: Option<Instant>,
+}
+
+/// What a queue does, or why it stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum QueueState {
+    /// Messages are pulled.
+    Running,
+    /// The consumer was paused.
+    Paused,
+    /// Listeners are slower than the broker, and this limit is reached.
+    FlowControlled {
+        /// The option.
+        limit: &'static str,
+    },
+    /// The broker is away.
+    BrokerUnreachable {
+        /// Which one.
+        broker: BrokerName,
+        /// Since when.
+        since: Instant,
+    },
+    /// The broker refuses: permission, group or topic are missing.
+    PermissionDenied,
+}

@@ -1,0 +1,35 @@
+//! Deliver, retry, commit.
+//!
+//! # Delivery guarantees
+//!
+//! At least once: an offset never moves past a message that was not settled. A message is settled when its listener returned
+//! success, or when the broker has confirmed that it took the message back, for a later retry or as a dead letter. A listener
+//! that fails, panics or takes too long has its message retried; after the last attempt it goes to the group's dead-letter
+//! topic. What was delivered and not settled when a member dies comes again, to whoever owns the queue then.
+//!
+//! This crate does not know codes, sockets or heartbeats. Start reading at [`PushConsumer`], then `queue::puller` (the way in),
+//! `dispatch` (to listeners and back) and `rebalance` (who owns which queue).
+#![doc = include_str!("../README.md")]
+
+mod allocate;
+mod builder;
+mod core;
+mod dispatch;
+mod handler;
+mod health;
+mod listener;
+mod outcome;
+mod push;
+mod queue;
+mod rebalance;
+mod retry;
+mod start;
+mod stats;
+
+pub use allocate::{AllocateQueues, Allocation, Average};
+pub use builder::{Concurrent, NoListener, PushConsumerBuilder};
+pub use health::{ConsumerHealth, QueueHealth, QueueState};
+pub use listener::{BatchListener, Listener};
+pub use outcome::{BatchOutcome, IntoBatchOutcome, IntoOutcome, Outcome};
+pub use push::PushConsumer;
+pub use stats::{ConsumeCounters, ConsumerReport};

@@ -1,0 +1,94 @@
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
+
+use ferrocket_backend::{ShutdownError, ShuttingDown};
+use ferrocket_model::{Group, MessageQueue};
+
+use crate::{ConsumerHealth, core::Core};
+
+/// A running consumer. Cheap to clone; all clones are one consumer.
+///
+/// When the last clone is dropped the intake stops, handlers run on, and what is settled is committed; nothing waits for it.
+/// [`shutdown`](Self::shutdown) waits.
+#[derive(Clone)]
+#[doc(alias = "DefaultMQPushConsumer")]
+pub struct PushConsumer {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    core: Arc<Core>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.core.abandon();
+    }
+}
+
+impl PushConsumer {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { handle: Arc::new(Handle { core }) }
+    }
+
+    /// Pulls nothing more until [`resume`](Self::resume). What is buffered is still delivered.
+    #[doc(alias = "suspend")]
+    pub fn pause(&self) {
+        self.handle.core.paused.store(true, Ordering::Release);
+    }
+
+    /// Goes on after [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.handle.core.paused.store(false, Ordering::Release);
+        for queue in self.handle.core.queues.lock().values() {
+            queue.room.notify_one();
+        }
+    }
+
+    /// Changes how many handlers may run at once, 1 at least. Handlers that run are not stopped.
+    #[doc(alias = "updateCorePoolSize")]
+    pub fn set_concurrency(&self, handlers: usize) {
+        self.handle.core.set_concurrency(handlers.max(1));
+    }
+
+    /// The queues owned now.
+    pub fn assignment(&self) -> Vec<MessageQueue> {
+        self.handle.core.queues.lock().keys().cloned().collect()
+    }
+
+    /// The group.
+    pub fn group(&self) -> &Group {
+        &self.handle.core.group
+    }
+
+    /// Every queue with its lag, its last progress, and why it stands still if it does. Without I/O.
+    pub fn health(&self) -> ConsumerHealth {
+        self.handle.core.health()
+    }
+
+    /// Stops pulling, lets handlers finish, commits, and unregisters. Within the builder's `shutdown_timeout`, or what
+    /// [`ShuttingDown::within`] says.
+    ///
+    /// # Errors
+    ///
+    /// What was left undone.
+    pub fn shutdown(&self) -> ShuttingDown {
+        let core = self.handle.core.clone();
+        ShuttingDown::new(core.options.shutdown_timeout, move |deadline| {
+            Box::pin(async move {
+                match core.shut_down(deadline).await {
+                    leftovers if leftovers.is_empty() => Ok(()),
+                    leftovers => Err(ShutdownError::new(leftovers, deadline)),
+                }
+            })
+        })
+    }
+}
+
+impl fmt::Debug for PushConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushConsumer").field("group", self.group()).finish_non_exhaustive()
+    }
+}
