@@ -1,0 +1,210 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use ferrocket_backend::{BoxFuture, Capability, Ending, Leftover, ShutdownError, ShuttingDown, Stage};
+use ferrocket_consumer::{ConsumerReport, PushConsumerBuilder};
+use ferrocket_model::{Failure, Group, LookupError, MessageQueue, SetupError, Topic};
+use ferrocket_producer::{Producer, ProducerBuilder, ProducerReport};
+use ferrocket_remoting_backend::{RemotingBackend, parse_addresses};
+use ferrocket_route::Stack;
+use tokio::time::Instant;
+
+use crate::{BrokerHealth, ClientBuilder, Health, Metrics, QueueWatch};
+
+/// One cluster, one set of connections, shared by all producers and consumers made from it. Cheap to clone. Nothing is global: two
+/// clients share nothing.
+///
+/// Dropping it does nothing while producers or consumers live; with the last of them the connections close.
+#[derive(Clone)]
+#[doc(alias = "MQClientInstance")]
+#[doc(alias = "MQClientManager")]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    stack: Stack,
+    remoting: Arc<RemotingBackend>,
+    shutdown_timeout: Duration,
+    ending: Ending,
+}
+
+impl Client {
+    pub(crate) fn new(stack: Stack, remoting: Arc<RemotingBackend>, shutdown_timeout: Duration) -> Self {
+        Self { inner: Arc::new(Inner { stack, remoting, shutdown_timeout, ending: Ending::new() }) }
+    }
+
+    pub(crate) fn remoting(&self) -> &RemotingBackend {
+        &self.inner.remoting
+    }
+
+    /// `Client::builder().name_servers(list).connect()`.
+    ///
+    /// # Errors
+    ///
+    /// When the list cannot be read, or no name server answers.
+    pub fn connect(name_servers: impl Into<String>) -> BoxFuture<'static, Result<Self, SetupError>> {
+        Self::builder().name_servers(name_servers).connect()
+    }
+
+    /// A builder with every option.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+
+    /// A producer of a group.
+    pub fn producer(&self, group: impl Into<Group>) -> ProducerBuilder {
+        Producer::builder(self.inner.stack.clone(), group)
+    }
+
+    /// A push consumer of a group: messages come to a listener.
+    pub fn push_consumer(&self, group: impl Into<Group>) -> PushConsumerBuilder {
+        PushConsumerBuilder::new(self.inner.stack.clone(), group)
+    }
+
+    /// The queues of a topic that can be written.
+    ///
+    /// # Errors
+    ///
+    /// `RouteNotFound` when there is no such topic; `NameServerUnreachable` when nobody could be asked.
+    #[doc(alias = "fetchPublishMessageQueues")]
+    #[doc(alias = "fetchMessageQueues")]
+    pub fn queues(&self, topic: impl Into<Topic>) -> BoxFuture<'static, Result<Vec<MessageQueue>, LookupError>> {
+        let (stack, topic) = (self.inner.stack.clone(), topic.into());
+        Box::pin(async move {
+            if let Err(invalid) = topic.check_for_consuming() {
+                let problem = format!("{topic:?} cannot be used: {invalid}");
+                return Err(Failure::invalid_argument("look a topic up", problem).with_topic(&topic).into());
+            }
+            let route = stack.routes.route(&topic, None, stack.request_timeout).await?;
+            Ok(route.publish.clone())
+        })
+    }
+
+    /// The queues of a topic, each time they change.
+    #[doc(alias = "TopicMessageQueueChangeListener")]
+    pub fn watch_queues(&self, topic: impl Into<Topic>) -> QueueWatch {
+        QueueWatch::new(self.inner.stack.routes.watch(&topic.into()))
+    }
+
+    /// Whether the transport, and the servers behind it as far as they are known, can do something.
+    pub fn supports(&self, capability: Capability) -> bool {
+        self.inner.stack.backend.supports(capability)
+    }
+
+    /// The id under which this client is a member of groups.
+    pub fn client_id(&self) -> &str {
+        self.inner.stack.backend.client_id()
+    }
+
+    /// Replaces the list of name servers. The one in use stays in use, if it is in the new list.
+    ///
+    /// # Errors
+    ///
+    /// When the list cannot be read; the old one stays.
+    #[doc(alias = "updateNameServerAddress")]
+    pub fn update_name_servers(&self, list: impl Into<String>) -> Result<(), SetupError> {
+        let addresses = parse_addresses(&list.into()).map_err(|problem| {
+            SetupError::from(Failure::invalid_argument("update name servers", problem).with_option("name_servers"))
+        })?;
+        self.inner.remoting.update_name_servers(&addresses);
+        Ok(())
+    }
+
+    /// A picture of now. Without I/O.
+    pub fn health(&self) -> Health {
+        let backend = self.inner.remoting.health();
+        let mut health = Health {
+            name_server: backend.name_server,
+            name_server_error: backend.name_server_error,
+            routes_refreshed: self.inner.stack.routes.refreshed(),
+            brokers: Vec::new(),
+            producers: Vec::new(),
+            consumers: Vec::new(),
+        };
+        health.brokers.extend(backend.brokers.into_iter().map(|broker| BrokerHealth {
+            name: broker.name,
+            address: broker.address,
+            connected_since: broker.connected_since,
+            last_error: broker.last_error,
+            in_flight: broker.in_flight,
+        }));
+        for report in self.inner.stack.scope.reports() {
+            match report.downcast::<ProducerReport>() {
+                Ok(report) => health.producers.push(report.health),
+                Err(report) => health.consumers.extend(report.downcast::<ConsumerReport>().ok().map(|report| report.health)),
+            }
+        }
+        health
+    }
+
+    /// Counters. Without I/O.
+    pub fn metrics(&self) -> Metrics {
+        let stats = self.inner.remoting.health().stats;
+        let mut metrics =
+            Metrics { connections_opened: stats.opened, connections_lost: stats.lost, ..Metrics::default() };
+        for report in self.inner.stack.scope.reports() {
+            match report.downcast::<ProducerReport>() {
+                Ok(report) => {
+                    metrics.sent += report.counters.sent;
+                    metrics.send_failed += report.counters.failed;
+                    metrics.send_unknown += report.counters.unknown;
+                    metrics.send_retries += report.counters.retries;
+                    metrics.send_time_total += report.counters.time_total;
+                }
+                Err(report) => {
+                    let Ok(report) = report.downcast::<ConsumerReport>() else { continue };
+                    metrics.received += report.counters.received;
+                    metrics.consumed += report.counters.consumed;
+                    metrics.consume_failed += report.counters.failed;
+                    metrics.dead_lettered += report.counters.dead_lettered;
+                    metrics.handler_panics += report.counters.panics;
+                    metrics.consume_time_total += report.counters.time_total;
+                    metrics.buffered += report.health.buffered as u64;
+                    metrics.buffered_bytes += report.health.buffered_bytes as u64;
+                    metrics.lag += report.health.lag();
+                }
+            }
+        }
+        metrics
+    }
+
+    /// Ends everything made from this client, consumers first, then producers, then the connections. Within the builder's
+    /// `shutdown_timeout`, or what [`ShuttingDown::within`] says.
+    ///
+    /// # Errors
+    ///
+    /// What was left undone.
+    pub fn shutdown(&self) -> ShuttingDown {
+        let inner = self.inner.clone();
+        ShuttingDown::new(inner.shutdown_timeout, move |deadline| {
+            Box::pin(async move {
+                let stack = inner.stack.clone();
+                let leftovers = inner.ending.run(move || Box::pin(end(stack, deadline))).await;
+                if leftovers.is_empty() { Ok(()) } else { Err(ShutdownError::new(leftovers, deadline)) }
+            })
+        })
+    }
+}
+
+async fn end(stack: Stack, deadline: Duration) -> Vec<Leftover> {
+    let until = Instant::now() + deadline;
+    let mut leftovers = Vec::new();
+    for stage in [Stage::Consumers, Stage::Producers] {
+        let left = until.saturating_duration_since(Instant::now());
+        // All of one stage side by side; each has a deadline of its own.
+        let endings: Vec<_> =
+            stack.scope.members(stage).into_iter().map(|member| tokio::spawn(member.end(left))).collect();
+        for ending in endings {
+            leftovers.extend(ending.await.unwrap_or_default());
+        }
+    }
+    stack.routes.close();
+    stack.backend.close().await;
+    leftovers
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("client_id", &self.client_id()).finish_non_exhaustive()
+    }
+}

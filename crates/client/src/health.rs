@@ -1,0 +1,117 @@
+use std::time::Duration;
+
+use ferrocket_consumer::{ConsumerHealth, QueueState};
+use ferrocket_model::BrokerName;
+use ferrocket_producer::ProducerHealth;
+use tokio::time::Instant;
+
+/// A picture of now. Taken without I/O.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Health {
+    /// The name server that answered last.
+    pub name_server: Option<String>,
+    /// What went wrong with name servers, if the last call did.
+    pub name_server_error: Option<String>,
+    /// When a route was refreshed last.
+    pub routes_refreshed: Option<Instant>,
+    /// Every broker with a connection, or one that failed.
+    pub brokers: Vec<BrokerHealth>,
+    /// The producers.
+    pub producers: Vec<ProducerHealth>,
+    /// The consumers.
+    pub consumers: Vec<ConsumerHealth>,
+}
+
+impl Health {
+    /// Whether there is nothing to report.
+    pub fn is_healthy(&self) -> bool {
+        self.problems().is_empty()
+    }
+
+    /// One line per thing that is wrong, with since when and why.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        match (&self.name_server, &self.name_server_error) {
+            (_, Some(error)) => problems.push(format!("name servers: {error}")),
+            (None, None) => problems.push("name servers: none has answered yet".to_owned()),
+            _ => {}
+        }
+        for broker in &self.brokers {
+            if let (None, Some(error)) = (broker.connected_since, &broker.last_error) {
+                problems.push(format!("broker {} at {}: {error}", broker.name, broker.address));
+            }
+        }
+        for consumer in &self.consumers {
+            for queue in &consumer.queues {
+                let (group, name) = (&consumer.group, &queue.queue);
+                match &queue.state {
+                    QueueState::BrokerUnreachable { broker, since } => problems.push(format!(
+                        "group {group}: {name} stands still, broker {broker} is away for {:.0?}",
+                        since.elapsed()
+                    )),
+                    QueueState::PermissionDenied => {
+                        problems.push(format!("group {group}: {name} stands still, the broker refuses"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        problems
+    }
+}
+
+/// One address of a broker.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BrokerHealth {
+    /// The broker.
+    pub name: BrokerName,
+    /// Its address.
+    pub address: String,
+    /// Since when it is connected.
+    pub connected_since: Option<Instant>,
+    /// Why it is not.
+    pub last_error: Option<String>,
+    /// Requests that wait for an answer.
+    pub in_flight: usize,
+}
+
+/// Counters since the client's producers and consumers started; those that were dropped are not in them. Plain numbers; export
+/// them with what you like.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Messages that a broker accepted.
+    pub sent: u64,
+    /// Sends that failed, those with an unknown outcome included.
+    pub send_failed: u64,
+    /// Sends whose outcome is unknown.
+    pub send_unknown: u64,
+    /// Attempts beyond the first.
+    pub send_retries: u64,
+    /// Time of successful sends, added up.
+    pub send_time_total: Duration,
+    /// Messages that brokers handed out.
+    pub received: u64,
+    /// Messages that listeners handled.
+    pub consumed: u64,
+    /// Messages that listeners failed.
+    pub consume_failed: u64,
+    /// Messages that went to a dead-letter topic.
+    pub dead_lettered: u64,
+    /// Listeners that panicked.
+    pub handler_panics: u64,
+    /// Time in listeners, added up.
+    pub consume_time_total: Duration,
+    /// Messages that were pulled and not settled.
+    pub buffered: u64,
+    /// What they keep in memory.
+    pub buffered_bytes: u64,
+    /// Messages behind the consumers' positions, where known.
+    pub lag: u64,
+    /// Connections made.
+    pub connections_opened: u64,
+    /// Connections that ended otherwise than by us.
+    pub connections_lost: u64,
+}
