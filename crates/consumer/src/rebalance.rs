@@ -12,6 +12,8 @@ use crate::{Allocation, core::Core, queue::{Queue, puller}, start};
 const INTERVAL: Duration = Duration::from_secs(20);
 /// After a round in which something failed.
 const RETRY: Duration = Duration::from_millis(500);
+/// A retry topic that has no route by then is looked for at every interval only.
+const RETRY_TOPIC_WITHIN: Duration = Duration::from_secs(10);
 /// How long a queue's running handlers may take before it is handed over without their results.
 const HAND_OVER: Duration = Duration::from_millis(300);
 
@@ -52,31 +54,32 @@ pub(crate) async fn watch(core: Arc<Core>, subscription: Subscription) {
 
 /// One round after the other: at once when somebody asks, and at every interval.
 pub(crate) async fn run(core: Arc<Core>) {
+    let began = Instant::now();
     loop {
-        let complete = round(&core).await;
+        let complete = round(&core, began.elapsed() > RETRY_TOPIC_WITHIN).await;
         let until = Instant::now() + if complete { INTERVAL } else { RETRY };
         let _ = tokio::time::timeout_at(until, core.rebalance.notified()).await;
     }
 }
 
 /// Returns whether everything could be done.
-async fn round(core: &Arc<Core>) -> bool {
+async fn round(core: &Arc<Core>, settled_in: bool) -> bool {
     let mut complete = true;
     for subscription in &core.subscriptions {
-        complete &= topic(core, subscription).await;
+        complete &= topic(core, subscription, settled_in).await;
     }
     complete
 }
 
-async fn topic(core: &Arc<Core>, subscription: &Subscription) -> bool {
+async fn topic(core: &Arc<Core>, subscription: &Subscription, settled_in: bool) -> bool {
     let topic = &subscription.topic;
     let timeout = core.stack.request_timeout;
     let route = match core.stack.routes.route(topic, None, timeout).await {
         Ok(route) => route,
-        // The retry topic comes into being with the first heartbeat, and others when somebody creates them.
+        // The retry topic comes into being with the first heartbeat, a moment later, and others when somebody creates them.
         Err(failure) => {
             tracing::debug!(%topic, %failure, "no route yet");
-            return topic.is_retry();
+            return topic.is_retry() && settled_in;
         }
     };
     let members = match core.stack.backend.members(&core.group, topic).await {
