@@ -22,7 +22,8 @@ impl Ending {
         self.running.lock().is_some()
     }
 
-    /// Runs `work` in the background if nobody did before, and waits for its end. Must be called within a runtime.
+    /// Runs `work` in the background if nobody did before, and waits for its end. What was left undone is told to those who
+    /// wait for it; who comes after the end is told nothing twice. Must be called within a runtime.
     pub fn run(
         &self,
         work: impl FnOnce() -> BoxFuture<'static, Vec<Leftover>>,
@@ -38,7 +39,11 @@ impl Ending {
                 receiver
             })
             .clone();
+        let is_over = ended.borrow().is_some();
         async move {
+            if is_over {
+                return Vec::new();
+            }
             match ended.wait_for(Option::is_some).await {
                 Ok(leftovers) => leftovers.as_deref().cloned().unwrap_or_default(),
                 Err(_) => Vec::new(), // the runtime ended first

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use ferrocket_backend::{BoxFuture, Capability, Ending, Leftover, ShutdownError, ShuttingDown, Stage};
 use ferrocket_consumer::{ConsumerReport, PushConsumerBuilder};
-use ferrocket_model::{Failure, Group, LookupError, MessageQueue, SetupError, Topic};
+use ferrocket_model::{ErrorKind, Failure, Group, LookupError, MessageQueue, SetupError, Topic};
 use ferrocket_producer::{Producer, ProducerBuilder, ProducerReport};
 use ferrocket_remoting_backend::{RemotingBackend, parse_addresses};
 use ferrocket_route::Stack;
@@ -76,6 +76,10 @@ impl Client {
                 return Err(Failure::invalid_argument("look a topic up", problem).with_topic(&topic).into());
             }
             let route = stack.routes.route(&topic, None, stack.request_timeout).await?;
+            if route.is_template {
+                let failure = Failure::new(ErrorKind::RouteNotFound, format!("find topic {topic}"));
+                return Err(failure.with_detail("it does not exist yet; the first send creates it").with_topic(&topic).into());
+            }
             Ok(route.publish.clone())
         })
     }

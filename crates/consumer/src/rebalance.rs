@@ -75,6 +75,7 @@ async fn topic(core: &Arc<Core>, subscription: &Subscription, settled_in: bool) 
     let topic = &subscription.topic;
     let timeout = core.stack.request_timeout;
     let route = match core.stack.routes.route(topic, None, timeout).await {
+        Ok(route) if route.is_template => return false, // it does not exist yet
         Ok(route) => route,
         // The retry topic comes into being with the first heartbeat, a moment later, and others when somebody creates them.
         Err(failure) => {

@@ -121,7 +121,9 @@ impl RouteTable {
     /// When the look-up fails and nothing was known before.
     pub async fn route(&self, topic: &Topic, new_topic_queues: Option<u32>, timeout: Duration) -> Outcome<Arc<Route>> {
         if let Some(route) = self.cached(topic) {
-            if !new_topic_queues.is_some_and(|_| route.publish.is_empty()) {
+            // A route from the template lasts until the first send has created the topic; one without queues until there are some.
+            let is_provisional = route.is_template || new_topic_queues.is_some() && route.publish.is_empty();
+            if !is_provisional {
                 return Ok(route);
             }
         }
@@ -130,6 +132,9 @@ impl RouteTable {
             let mut state = entry.state.lock();
             state.used = Some(Instant::now());
             if new_topic_queues.is_some() {
+                if state.new_topic_queues.is_none() {
+                    state.looked_up = None; // the last answer did not consider the template
+                }
                 state.new_topic_queues = new_topic_queues;
             }
         }

@@ -1,0 +1,197 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use ferrocket::{BatchOutcome, ConsumeFrom, Message, Outcome, ReceivedMessage, blocking};
+
+use crate::server::{Inbox, Server, assigned, eventually, producer, send_numbered};
+
+#[tokio::test]
+async fn only_messages_with_a_wanted_tag_arrive() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let (topic, inbox) = (server.topic(2).await, Inbox::default());
+    let producer = producer(&client).await;
+    // "Aa" and "BB" have the same hash: the broker lets both through, and the client tells them apart (CON-FLT-01).
+    for (body, tag) in [("1", Some("Aa")), ("2", Some("BB")), ("3", Some("other")), ("4", None), ("5", Some("Aa"))] {
+        let message = Message::new(&topic, body);
+        producer.send(if let Some(tag) = tag { message.with_tag(tag) } else { message }).await.unwrap();
+    }
+    let consumer = client.push_consumer(server.group()).subscribe(&topic, "Aa || third");
+    let _consumer =
+        consumer.consume_from(ConsumeFrom::Earliest).concurrent(inbox.listener()).build().await.unwrap();
+    inbox.wait_for(2).await;
+    // Behind everything else: when it has come, nothing else will.
+    producer.send(Message::new(&topic, "last").with_tag("third")).await.unwrap();
+    inbox.wait_for(3).await;
+    assert_eq!(inbox.counts().into_keys().collect::<Vec<_>>(), [b"1".to_vec(), b"5".to_vec(), b"last".to_vec()]);
+    client.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_message_comes_again_with_the_number_of_its_attempt() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let (topic, inbox) = (server.topic(1).await, Inbox::default());
+    let listener = {
+        let inbox = inbox.clone();
+        move |message: ReceivedMessage| {
+            inbox.put(message.clone());
+            async move { if message.attempt() < 3 { Err("not yet") } else { Ok(()) } }
+        }
+    };
+    let consumer = client.push_consumer(server.group()).subscribe(&topic, "*").consume_from(ConsumeFrom::Earliest);
+    let _consumer = consumer.concurrent(listener).build().await.unwrap();
+    let receipt = producer(&client).await.send(Message::new(&topic, "x").with_tag("t").with_key("k")).await.unwrap();
+    eventually("three attempts", async || inbox.messages().len() >= 3).await;
+    let got = inbox.messages();
+    assert_eq!(got.iter().map(ReceivedMessage::attempt).collect::<Vec<_>>(), [1, 2, 3]);
+    for message in &got {
+        assert_eq!(message.topic(), &topic, "a retried message shows its own topic");
+        assert_eq!((message.tag(), message.id()), (Some("t"), receipt.message_id()));
+    }
+    client.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn after_the_last_attempt_and_at_a_listeners_word_a_message_is_a_dead_letter() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let (topic, group, inbox) = (server.topic(1).await, server.group(), Inbox::default());
+    let consumer = client.push_consumer(&group).subscribe(&topic, "*").consume_from(ConsumeFrom::Earliest);
+    let _consumer = consumer
+        .max_attempts(2)
+        .concurrent(async |message: ReceivedMessage| match message.body().as_ref() {
+            b"hopeless" => Outcome::dead_letter("hopeless"),
+            _ => Outcome::retry("always"),
+        })
+        .build()
+        .await
+        .unwrap();
+    let producer = producer(&client).await;
+    producer.send(Message::new(&topic, "hopeless")).await.unwrap();
+    producer.send(Message::new(&topic, "stubborn")).await.unwrap();
+    let dead = client.push_consumer(server.group()).subscribe(group.dead_letter_topic(), "*");
+    let _dead = dead.consume_from(ConsumeFrom::Earliest).concurrent(inbox.listener()).build().await.unwrap();
+    inbox.wait_for(2).await;
+    client.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_batch_listener_settles_what_it_did_and_gets_the_rest_again() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let (topic, inbox) = (server.topic(1).await, Inbox::default());
+    send_numbered(&producer(&client).await, &topic, 0, 20).await;
+    let listener = {
+        let inbox = inbox.clone();
+        move |batch: Vec<ReceivedMessage>| {
+            assert!(batch.len() <= 8);
+            let first = batch[0].attempt() == 1;
+            let done = if first { batch.len() / 2 } else { batch.len() };
+            batch.iter().take(done).for_each(|message| inbox.put(message.clone()));
+            async move { BatchOutcome::first(done, "only half") }
+        }
+    };
+    let consumer = client.push_consumer(server.group()).subscribe(&topic, "*").consume_from(ConsumeFrom::Earliest);
+    let _consumer = consumer.concurrent_batch(8, listener).build().await.unwrap();
+    inbox.wait_for(20).await;
+    assert!(inbox.counts().values().all(|count| *count == 1), "{:?}", inbox.counts());
+    client.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_blocking_listener_runs_off_the_runtime_and_never_more_than_allowed() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let (topic, inbox) = (server.topic(4).await, Inbox::default());
+    send_numbered(&producer(&client).await, &topic, 0, 40).await;
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let listener = {
+        let (inbox, running, most) = (inbox.clone(), running.clone(), most.clone());
+        blocking(move |message: ReceivedMessage| {
+            most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::yield_now();
+            inbox.put(message);
+            running.fetch_sub(1, Ordering::SeqCst);
+        })
+    };
+    let consumer = client.push_consumer(server.group()).subscribe(&topic, "*").consume_from(ConsumeFrom::Earliest);
+    let _consumer = consumer.concurrent(listener).concurrency(3).build().await.unwrap();
+    inbox.wait_for(40).await;
+    assert!(most.load(Ordering::SeqCst) <= 3);
+    client.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn start_positions_are_meant_literally() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let topic = server.topic(1).await;
+    let producer = producer(&client).await;
+    send_numbered(&producer, &topic, 0, 3).await;
+    // Stored times are milliseconds of the broker's clock, which is this machine's.
+    let before = SystemTime::now();
+    eventually("the clock moves", async || before.elapsed().is_ok_and(|past| past > Duration::from_millis(20))).await;
+    let between = SystemTime::now();
+    eventually("the clock moves", async || between.elapsed().is_ok_and(|past| past > Duration::from_millis(20))).await;
+    send_numbered(&producer, &topic, 3, 3).await;
+    let (earliest, by_time, latest) = (Inbox::default(), Inbox::default(), Inbox::default());
+    let mut consumers = Vec::new();
+    for (from, inbox) in [
+        (ConsumeFrom::Earliest, &earliest),
+        (ConsumeFrom::Time(between), &by_time),
+        (ConsumeFrom::Latest, &latest),
+    ] {
+        let consumer = client.push_consumer(server.group()).subscribe(&topic, "*").consume_from(from);
+        let consumer = consumer.concurrent(inbox.listener()).build().await.unwrap();
+        assigned(&consumer, &topic, 1).await;
+        consumers.push(consumer);
+    }
+    send_numbered(&producer, &topic, 6, 1).await;
+    earliest.wait_for(7).await;
+    by_time.wait_for(4).await;
+    latest.wait_for(1).await;
+    assert_eq!(by_time.counts().len(), 4);
+    assert_eq!(latest.counts().into_keys().collect::<Vec<_>>(), [b"6".to_vec()]);
+    client.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_slow_listener_meets_flow_control_and_memory_stays_bounded() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let (topic, inbox) = (server.topic(1).await, Inbox::default());
+    send_numbered(&producer(&client).await, &topic, 0, 500).await;
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let listener = {
+        let (inbox, gate) = (inbox.clone(), gate.clone());
+        move |message: ReceivedMessage| {
+            let (inbox, gate) = (inbox.clone(), gate.clone());
+            async move {
+                gate.acquire().await.unwrap().forget();
+                inbox.put(message);
+            }
+        }
+    };
+    let consumer = client.push_consumer(server.group()).subscribe(&topic, "*").consume_from(ConsumeFrom::Earliest);
+    let consumer = consumer.concurrent(listener).queue_buffer(50).pull_batch(16).build().await.unwrap();
+    let stopped = || {
+        let health = consumer.health();
+        let limit = |state: &ferrocket::consumer::QueueState| {
+            matches!(state, ferrocket::consumer::QueueState::FlowControlled { limit: "queue_buffer" })
+        };
+        health.queues.iter().any(|queue| limit(&queue.state)) && health.buffered >= 50
+    };
+    eventually("flow control", async || stopped()).await;
+    let health = consumer.health();
+    assert!(health.buffered < 50 + 16, "one pull may go above the limit, and no more: {}", health.buffered);
+    gate.add_permits(500);
+    inbox.wait_for(500).await;
+    eventually("nothing is kept", async || consumer.health().buffered_bytes == 0).await;
+    client.shutdown().await.unwrap();
+}

@@ -1,0 +1,169 @@
+//! Where a case runs, and what cases share.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::Duration,
+};
+
+use ferrocket::{Client, Group, Message, MessageQueue, Producer, PushConsumer, ReceivedMessage, Topic};
+use ferrocket_protocol::request::{CreateTopic, GetRoute};
+use ferrocket_remoting::{Connection, Options};
+use ferrocket_testkit::TestCluster;
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
+
+/// Long enough for a busy machine; a case that waits this long has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Server {
+    pub(crate) cluster: Option<TestCluster>,
+    name_server: String,
+    control: Option<String>,
+}
+
+impl Server {
+    /// The real servers of the environment, or an embedded cluster.
+    pub(crate) async fn start() -> Self {
+        match std::env::var("FERROCKET_NAME_SERVER") {
+            Ok(name_server) => {
+                let control = std::env::var("FERROCKET_BROKER_CONTROL").ok();
+                Self { cluster: None, name_server, control }
+            }
+            Err(_) => {
+                let cluster = TestCluster::builder().retry_delay(Duration::from_millis(100)).start().await.unwrap();
+                Self { name_server: cluster.name_servers(), cluster: Some(cluster), control: None }
+            }
+        }
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.name_server.as_str()).await.unwrap()
+    }
+
+    /// A topic of this case alone, on every broker, known to the name server.
+    pub(crate) async fn topic(&self, queues: u32) -> Topic {
+        let topic = Topic::from(unique("topic"));
+        let name_server = Connection::connect(&self.name_server, Options::default()).await.unwrap();
+        let cluster = name_server.call(&GetRoute::new("TBW102"), Duration::from_secs(5)).await.unwrap();
+        for broker in &cluster.brokers {
+            let master = broker.master.as_deref().unwrap();
+            let broker = Connection::connect(master, Options::default()).await.unwrap();
+            broker.call(&CreateTopic::with_queues(&topic, queues), Duration::from_secs(10)).await.unwrap();
+        }
+        let known = async || name_server.call(&GetRoute::new(&topic), Duration::from_secs(5)).await.is_ok();
+        eventually("the topic is known", known).await;
+        topic
+    }
+
+    pub(crate) fn group(&self) -> Group {
+        Group::from(unique("group"))
+    }
+
+    /// Stops the broker and starts it again on the same data.
+    pub(crate) async fn restart_broker(&self, while_down: impl AsyncFnOnce()) {
+        match (&self.cluster, &self.control) {
+            (Some(cluster), _) => {
+                cluster.broker("broker-0").stop();
+                while_down().await;
+                cluster.broker("broker-0").restart().await.unwrap();
+            }
+            (None, Some(control)) => {
+                let mut control = BufReader::new(TcpStream::connect(control).await.unwrap());
+                order(&mut control, "kill").await;
+                while_down().await;
+                order(&mut control, "start").await;
+            }
+            (None, None) => panic!("a real broker without FERROCKET_BROKER_CONTROL cannot be restarted"),
+        }
+    }
+}
+
+async fn order(control: &mut BufReader<TcpStream>, line: &str) {
+    control.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    control.read_line(&mut answer).await.unwrap();
+    assert_eq!(answer.trim(), "ok", "{line}");
+}
+
+/// A name that no other case and no other run has.
+pub(crate) fn unique(what: &str) -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    format!("{what}-{}-{}-{}", std::process::id(), now.as_micros() % 1_000_000_000, COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Waits until a condition holds.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(5));
+        while !condition().await {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("in vain: {what}"));
+}
+
+/// Everything that consumers got: how often each body came, and the messages.
+#[derive(Clone, Default)]
+pub(crate) struct Inbox {
+    messages: Arc<Mutex<Vec<ReceivedMessage>>>,
+}
+
+impl Inbox {
+    pub(crate) fn put(&self, message: ReceivedMessage) {
+        self.messages.lock().push(message.detach());
+    }
+
+    pub(crate) fn listener(&self) -> impl Fn(ReceivedMessage) -> std::future::Ready<()> + Send + Sync + 'static {
+        let inbox = self.clone();
+        move |message| {
+            inbox.put(message);
+            std::future::ready(())
+        }
+    }
+
+    pub(crate) fn counts(&self) -> BTreeMap<Vec<u8>, usize> {
+        let mut counts = BTreeMap::new();
+        for message in self.messages.lock().iter() {
+            *counts.entry(message.body().to_vec()).or_default() += 1;
+        }
+        counts
+    }
+
+    pub(crate) fn messages(&self) -> Vec<ReceivedMessage> {
+        self.messages.lock().clone()
+    }
+
+    pub(crate) async fn wait_for(&self, distinct: usize) {
+        eventually(&format!("{distinct} distinct messages"), async || self.counts().len() >= distinct).await;
+    }
+}
+
+pub(crate) async fn producer(client: &Client) -> Producer {
+    client.producer(unique("producer")).build().await.unwrap()
+}
+
+/// Sends numbered messages and gives back the bodies that were stored.
+pub(crate) async fn send_numbered(producer: &Producer, topic: &Topic, from: usize, count: usize) -> Vec<Vec<u8>> {
+    use futures::{StreamExt, stream};
+    let sends = stream::iter(from..from + count).map(|number| {
+        let body = number.to_string().into_bytes();
+        let sending = producer.send(Message::new(topic, body.clone())).timeout(Duration::from_secs(20));
+        async move {
+            sending.await.unwrap();
+            body
+        }
+    });
+    sends.buffer_unordered(64).collect().await
+}
+
+/// Waits until a consumer owns something, so that `Latest` means now.
+pub(crate) async fn assigned(consumer: &PushConsumer, topic: &Topic, queues: usize) {
+    let owned = || consumer.assignment().iter().filter(|queue: &&MessageQueue| queue.topic() == topic).count();
+    eventually("queues are assigned", async || owned() == queues).await;
+}
