@@ -8,8 +8,11 @@ use crate::{BoxFuture, Leftover};
 /// A shutdown that runs once, however often and by however many it is asked for. It goes on when who asked goes away.
 #[derive(Debug, Default)]
 pub struct Ending {
-    running: Mutex<Option<watch::Receiver<Option<Arc<Vec<Leftover>>>>>>,
+    running: Mutex<Option<watch::Receiver<Ended>>>,
 }
+
+/// What was left undone, once it is over.
+type Ended = Option<Arc<Vec<Leftover>>>;
 
 impl Ending {
     /// Not begun.

@@ -21,9 +21,7 @@ use ferrocket_model::Failure;
 pub use capability::Capability;
 pub use ending::Ending;
 pub use futures_core::future::BoxFuture;
-pub use membership::{
-    ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, ServerEvent, Subscription,
-};
+pub use membership::{ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, ServerEvent, Subscription};
 pub use offsets::Offsets;
 pub use pull::{PullOutcome, PullRequest, Pulled, Pulls};
 pub use route::{RouteRequest, Routes};

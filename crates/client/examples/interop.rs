@@ -1,10 +1,6 @@
 //! Our side of `cargo xtask interop java`: sends and receives the messages that xtask/interop/README.md describes.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use ferrocket::{Client, ConsumeFrom, Message, ReceivedMessage, producer::Compression};
@@ -15,7 +11,9 @@ use sha2::{Digest, Sha256};
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let text = |index: usize| arguments.get(index).map(String::as_str).context("too few arguments; see xtask/interop/README.md");
+    let text = |index: usize| {
+        arguments.get(index).map(String::as_str).context("too few arguments; see xtask/interop/README.md")
+    };
     match text(0)? {
         "produce" => produce(text(1)?, text(2)?, text(3)?.parse()?, arguments.get(4..).unwrap_or_default()).await,
         "consume" => consume(text(1)?, text(2)?, text(3)?, text(4)?.parse()?, text(5)?.parse()?).await,

@@ -187,7 +187,10 @@ impl ClientBuilder {
         let addresses = self.addresses()?;
         self.check()?;
         if tokio::runtime::Handle::try_current().is_err() {
-            return Err(wrong("runtime", "there is no tokio runtime here; call this within `#[tokio::main]` or `block_on`"));
+            return Err(wrong(
+                "runtime",
+                "there is no tokio runtime here; call this within `#[tokio::main]` or `block_on`",
+            ));
         }
         let ip = self.client_ip.unwrap_or_else(identity::local_ip);
         let instance = self.instance_name.unwrap_or_else(identity::random_instance);
@@ -212,7 +215,8 @@ impl ClientBuilder {
     }
 
     fn addresses(&self) -> Result<Vec<String>, SetupError> {
-        let sources = usize::from(self.name_servers.is_some()) + usize::from(self.from_env) + usize::from(self.source.is_some());
+        let sources =
+            usize::from(self.name_servers.is_some()) + usize::from(self.from_env) + usize::from(self.source.is_some());
         if sources > 1 {
             return Err(wrong(
                 "name_servers",
@@ -228,7 +232,10 @@ impl ClientBuilder {
                 wrong("name_servers_from_env", "the environment variable NAMESRV_ADDR is not set; set it to host:port")
             })?,
             (None, false) => {
-                return Err(wrong("name_servers", "no name server was given; say for instance `name_servers(\"127.0.0.1:9876\")`"));
+                return Err(wrong(
+                    "name_servers",
+                    "no name server was given; say for instance `name_servers(\"127.0.0.1:9876\")`",
+                ));
             }
         };
         parse_addresses(&list).map_err(|problem| wrong("name_servers", &problem))
@@ -239,7 +246,10 @@ impl ClientBuilder {
         if let Some(name) = &self.instance_name
             && !identity::is_valid_instance(name)
         {
-            return Err(wrong("instance_name", &format!("{name:?} must have visible ASCII characters only, and no '@'")));
+            return Err(wrong(
+                "instance_name",
+                &format!("{name:?} must have visible ASCII characters only, and no '@'"),
+            ));
         }
         if self.request_timeout.is_zero() {
             return Err(wrong("request_timeout", "0 leaves no time for an answer"));
@@ -248,7 +258,8 @@ impl ClientBuilder {
             return Err(wrong("route_refresh", &format!("{:?} is less than 1 s", self.route_refresh)));
         }
         if self.heartbeat_interval < second || self.heartbeat_interval > 60 * second {
-            let problem = format!("{:?} is outside of 1 s to 60 s; brokers forget after 120 s", self.heartbeat_interval);
+            let problem =
+                format!("{:?} is outside of 1 s to 60 s; brokers forget after 120 s", self.heartbeat_interval);
             return Err(wrong("heartbeat_interval", &problem));
         }
         if self.max_body_bytes < 64 << 10 {

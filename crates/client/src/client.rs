@@ -78,7 +78,10 @@ impl Client {
             let route = stack.routes.route(&topic, None, stack.request_timeout).await?;
             if route.is_template {
                 let failure = Failure::new(ErrorKind::RouteNotFound, format!("find topic {topic}"));
-                return Err(failure.with_detail("it does not exist yet; the first send creates it").with_topic(&topic).into());
+                return Err(failure
+                    .with_detail("it does not exist yet; the first send creates it")
+                    .with_topic(&topic)
+                    .into());
             }
             Ok(route.publish.clone())
         })
@@ -135,7 +138,9 @@ impl Client {
         for report in self.inner.stack.scope.reports() {
             match report.downcast::<ProducerReport>() {
                 Ok(report) => health.producers.push(report.health),
-                Err(report) => health.consumers.extend(report.downcast::<ConsumerReport>().ok().map(|report| report.health)),
+                Err(report) => {
+                    health.consumers.extend(report.downcast::<ConsumerReport>().ok().map(|report| report.health))
+                }
             }
         }
         health

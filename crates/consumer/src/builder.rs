@@ -218,10 +218,8 @@ impl PushConsumerBuilder<Concurrent> {
             check(&operation, &group, &subscriptions, concurrency, &listener, &options)?;
             let version = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
             let version = i64::try_from(version).unwrap_or(i64::MAX);
-            let mut subscriptions: Vec<_> = subscriptions
-                .into_iter()
-                .map(|(topic, filter)| Subscription { topic, filter, version })
-                .collect();
+            let mut subscriptions: Vec<_> =
+                subscriptions.into_iter().map(|(topic, filter)| Subscription { topic, filter, version }).collect();
             subscriptions.push(Subscription { topic: group.retry_topic(), filter: Filter::all(), version });
             let store = Arc::new(BrokerOffsets::new(stack.backend.clone()));
             let core = Arc::new(Core {
@@ -263,10 +261,7 @@ async fn start(core: Arc<Core>, concurrency: usize) -> Result<PushConsumer, Setu
             tracing::warn!(topic = %subscription.topic, %failure, "subscribed to a topic without a route; it is waited for");
         }
     }
-    let member = ConsumerMember {
-        subscriptions: core.subscriptions.clone(),
-        consume_from: core.options.consume_from,
-    };
+    let member = ConsumerMember { subscriptions: core.subscriptions.clone(), consume_from: core.options.consume_from };
     let member = Member { group: core.group.clone(), kind: MemberKind::Consumer(member) };
     let joining = Joining { core: Some(&core) };
     let joined = core.stack.backend.join(member).await;
@@ -359,21 +354,28 @@ fn check(
     if options.pull_interval > Duration::from_secs(65) {
         return wrong("pull_interval", format!("{:?} is longer than 65 s", options.pull_interval));
     }
-    for (option, value) in [
-        ("queue_buffer", options.queue_buffer),
-        ("queue_buffer_bytes", options.queue_buffer_bytes),
-    ] {
+    for (option, value) in [("queue_buffer", options.queue_buffer), ("queue_buffer_bytes", options.queue_buffer_bytes)]
+    {
         if value == 0 {
             return wrong(option, "0 would never pull".to_owned());
         }
     }
     if options.buffer < options.queue_buffer {
-        return wrong("buffer", format!("{} is less than what one queue may hold ({}, `queue_buffer`)", options.buffer, options.queue_buffer));
+        return wrong(
+            "buffer",
+            format!(
+                "{} is less than what one queue may hold ({}, `queue_buffer`)",
+                options.buffer, options.queue_buffer
+            ),
+        );
     }
     if options.buffer_bytes < options.queue_buffer_bytes {
         return wrong(
             "buffer_bytes",
-            format!("{} is less than what one queue may hold ({}, `queue_buffer_bytes`)", options.buffer_bytes, options.queue_buffer_bytes),
+            format!(
+                "{} is less than what one queue may hold ({}, `queue_buffer_bytes`)",
+                options.buffer_bytes, options.queue_buffer_bytes
+            ),
         );
     }
     if options.max_offset_span == 0 {

@@ -210,7 +210,10 @@ impl Core {
     }
 
     /// Stops pulling, lets handlers finish, commits, leaves.
-    pub(crate) fn shut_down(self: &Arc<Self>, deadline: Duration) -> impl Future<Output = Vec<Leftover>> + Send + 'static {
+    pub(crate) fn shut_down(
+        self: &Arc<Self>,
+        deadline: Duration,
+    ) -> impl Future<Output = Vec<Leftover>> + Send + 'static {
         let core = self.clone();
         self.shutdown.run(move || Box::pin(async move { core.end_within(deadline).await }))
     }

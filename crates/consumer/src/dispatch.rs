@@ -114,10 +114,12 @@ async fn single(core: &Arc<Core>, queue: &Arc<Queue>, message: ReceivedMessage) 
     let began = Instant::now();
     let (listener, handed) = (listener.clone(), message.clone());
     let outcome = match handler::start(move || listener.consume(handed)) {
-        Ok(running) => match core.abort.run_until_cancelled(handler::run(running, core.options.handler_timeout)).await {
-            Some(handled) => handled,
-            None => return, // the deadline of the shutdown: the message will come again
-        },
+        Ok(running) => {
+            match core.abort.run_until_cancelled(handler::run(running, core.options.handler_timeout)).await {
+                Some(handled) => handled,
+                None => return, // the deadline of the shutdown: the message will come again
+            }
+        }
         Err(panic) => Handled::Panicked(panic),
     };
     core.stats.handled(began.elapsed());
@@ -137,10 +139,12 @@ async fn batch(core: &Arc<Core>, queue: &Arc<Queue>, batch: Vec<ReceivedMessage>
     let began = Instant::now();
     let (listener, handed) = (listener.clone(), batch.clone());
     let handled = match handler::start(move || listener.consume(handed)) {
-        Ok(running) => match core.abort.run_until_cancelled(handler::run(running, core.options.handler_timeout)).await {
-            Some(handled) => handled,
-            None => return,
-        },
+        Ok(running) => {
+            match core.abort.run_until_cancelled(handler::run(running, core.options.handler_timeout)).await {
+                Some(handled) => handled,
+                None => return,
+            }
+        }
         Err(panic) => Handled::Panicked(panic),
     };
     core.stats.handled(began.elapsed());

@@ -6,7 +6,12 @@ use ferrocket_backend::{EventStream, Subscription};
 use ferrocket_model::{MessageQueue, Revocation, Source};
 use tokio::time::Instant;
 
-use crate::{Allocation, core::Core, queue::{Queue, puller}, start};
+use crate::{
+    Allocation,
+    core::Core,
+    queue::{Queue, puller},
+    start,
+};
 
 /// The net, should a notice be lost.
 const INTERVAL: Duration = Duration::from_secs(20);
@@ -97,13 +102,7 @@ async fn topic(core: &Arc<Core>, subscription: &Subscription, settled_in: bool) 
         core.stack.backend.announce().await;
         return false;
     }
-    let allocation = Allocation {
-        group: &core.group,
-        topic,
-        client_id,
-        queues: &route.subscribe,
-        members: &members,
-    };
+    let allocation = Allocation { group: &core.group, topic, client_id, queues: &route.subscribe, members: &members };
     let strategy = core.strategy.clone();
     let wanted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| strategy.allocate(&allocation)));
     let Ok(wanted) = wanted else {

@@ -21,7 +21,10 @@ impl BrokerOffsets {
 
 impl OffsetStore for BrokerOffsets {
     async fn read(&self, group: &Group, queue: &MessageQueue) -> Result<Option<u64>, BoxError> {
-        self.backend.committed(group, queue).await.map_err(|failure| ferrocket_model::Error::from_failure(failure).into())
+        self.backend
+            .committed(group, queue)
+            .await
+            .map_err(|failure| ferrocket_model::Error::from_failure(failure).into())
     }
 
     /// One queue after the other; [`Progress`](crate::Progress) writes the queues of each broker side by side.

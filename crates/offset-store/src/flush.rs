@@ -43,9 +43,8 @@ impl Progress {
 
     /// Writes what changed in these queues.
     pub async fn flush_queues(&self, queues: &[MessageQueue], timeout: Duration) -> Vec<MessageQueue> {
-        let changed = self.with(|table| {
-            queues.iter().filter_map(|queue| Some((queue.clone(), table.changed_in(queue)?))).collect()
-        });
+        let changed = self
+            .with(|table| queues.iter().filter_map(|queue| Some((queue.clone(), table.changed_in(queue)?))).collect());
         self.write(changed, timeout).await
     }
 

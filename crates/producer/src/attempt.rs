@@ -26,7 +26,10 @@ pub(crate) struct Attempts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// Try again, after a pause; look the topic up first, if its route seems to be wrong.
-    Again { pause: Duration, refresh_route: bool },
+    Again {
+        pause: Duration,
+        refresh_route: bool,
+    },
     GiveUp,
 }
 

@@ -178,7 +178,8 @@ impl ProducerBuilder {
         F: Fn(&[MessageQueue], &Message) -> R + Send + Sync + 'static,
         R: Into<Option<usize>>,
     {
-        self.select_queue = Some(Arc::new(move |queues: &[MessageQueue], message: &Message| select(queues, message).into()));
+        self.select_queue =
+            Some(Arc::new(move |queues: &[MessageQueue], message: &Message| select(queues, message).into()));
         self
     }
 
@@ -215,9 +216,10 @@ impl ProducerBuilder {
             self.check()?;
             let topics = self.topics.clone();
             let operation = format!("build producer {}", self.group);
-            let faults = self.fault_tolerance.table().map_err(|problem| {
-                Failure::invalid_argument(operation, problem).with_option("fault_tolerance")
-            })?;
+            let faults = self
+                .fault_tolerance
+                .table()
+                .map_err(|problem| Failure::invalid_argument(operation, problem).with_option("fault_tolerance"))?;
             let window = Window::new(
                 u32::try_from(self.max_in_flight).unwrap_or(u32::MAX),
                 u32::try_from(self.max_in_flight_bytes).unwrap_or(u32::MAX),
@@ -238,7 +240,8 @@ impl ProducerBuilder {
             core.stack.backend.join(member).await?;
             for topic in &topics {
                 let timeout = core.stack.request_timeout;
-                if let Err(failure) = core.stack.routes.route(topic, Some(core.options.new_topic_queues), timeout).await {
+                if let Err(failure) = core.stack.routes.route(topic, Some(core.options.new_topic_queues), timeout).await
+                {
                     tracing::warn!(%topic, %failure, "a route is not known yet; the first send looks it up again");
                 }
             }
@@ -272,7 +275,10 @@ impl ProducerBuilder {
         }
         if attempt > self.send_timeout && attempt != Duration::from_secs(2) {
             let total = self.send_timeout;
-            return wrong("attempt_timeout", format!("{attempt:?} is longer than `send_timeout` ({total:?}), which covers all attempts"));
+            return wrong(
+                "attempt_timeout",
+                format!("{attempt:?} is longer than `send_timeout` ({total:?}), which covers all attempts"),
+            );
         }
         if self.retry.max_attempts == 0 {
             return wrong("max_attempts", "0 would never send; 1 tries once".to_owned());
@@ -282,7 +288,10 @@ impl ProducerBuilder {
         }
         let largest = (16 << 20) - (64 << 10);
         if self.max_message_bytes > largest {
-            return wrong("max_message_bytes", format!("{} does not fit a frame; at most {largest} do", self.max_message_bytes));
+            return wrong(
+                "max_message_bytes",
+                format!("{} does not fit a frame; at most {largest} do", self.max_message_bytes),
+            );
         }
         if let Err(problem) = self.compression.check() {
             return wrong("compression", problem);
@@ -294,7 +303,10 @@ impl ProducerBuilder {
             let message = self.max_message_bytes;
             return wrong(
                 "max_in_flight_bytes",
-                format!("{} has no room for one message of {message} bytes (`max_message_bytes`)", self.max_in_flight_bytes),
+                format!(
+                    "{} has no room for one message of {message} bytes (`max_message_bytes`)",
+                    self.max_in_flight_bytes
+                ),
             );
         }
         if self.new_topic_queues == 0 {

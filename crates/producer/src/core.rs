@@ -15,7 +15,12 @@ use ferrocket_route::{FaultTable, QueueChooser, Stack};
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
-use crate::{Compression, ProducerHealth, attempt::RetryPolicy, stats::{ProducerReport, Stats}, window::Window};
+use crate::{
+    Compression, ProducerHealth,
+    attempt::RetryPolicy,
+    stats::{ProducerReport, Stats},
+    window::Window,
+};
 
 /// Chooses a queue: an index into the list, or none.
 pub(crate) type Selector = dyn Fn(&[MessageQueue], &Message) -> Option<usize> + Send + Sync;
@@ -52,9 +57,12 @@ pub(crate) struct Options {
 impl Core {
     pub(crate) fn new(stack: Stack, group: Group, options: Options, window: Window, faults: FaultTable) -> Self {
         // The id names this host and process for tools; a random number keeps producers apart.
-        let ip = stack.backend.client_id().split('@').next().and_then(|ip| {
-            ip.trim_matches(['[', ']']).parse::<IpAddr>().ok()
-        });
+        let ip = stack
+            .backend
+            .client_id()
+            .split('@')
+            .next()
+            .and_then(|ip| ip.trim_matches(['[', ']']).parse::<IpAddr>().ok());
         let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let process_id = (std::process::id() & 0xFFFF) as u16;
         Self {
@@ -120,7 +128,10 @@ impl Core {
     }
 
     /// Drains, then unregisters.
-    pub(crate) fn shut_down(self: &Arc<Self>, deadline: Duration) -> impl Future<Output = Vec<Leftover>> + Send + 'static {
+    pub(crate) fn shut_down(
+        self: &Arc<Self>,
+        deadline: Duration,
+    ) -> impl Future<Output = Vec<Leftover>> + Send + 'static {
         self.close();
         let core = self.clone();
         self.ending.run(move || {

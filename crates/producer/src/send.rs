@@ -5,8 +5,8 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use bytes::Bytes;
 use ferrocket_backend::{BodyEncoding, BoxFuture, SendRequest, Sent};
 use ferrocket_model::{
-    Applied, Attempt, BrokerName, ErrorKind, Failure, InvalidMessage, Message, MessageId, MessageQueue, ReceiptParts, Route,
-    SendReceipt, SendStatus,
+    Applied, Attempt, BrokerName, ErrorKind, Failure, InvalidMessage, Message, MessageId, MessageQueue, ReceiptParts,
+    Route, SendReceipt, SendStatus,
     properties::{self, name},
 };
 use ferrocket_route::queue_of_key;
@@ -112,7 +112,8 @@ async fn run(
                         }
                         if refresh_route {
                             // Whatever it says: a route that is still wrong fails the next attempt.
-                            if let Ok(Ok(fresh)) = tokio::time::timeout(left / 2, core.stack.routes.refresh(topic)).await
+                            if let Ok(Ok(fresh)) =
+                                tokio::time::timeout(left / 2, core.stack.routes.refresh(topic)).await
                                 && !fresh.publish.is_empty()
                             {
                                 route = fresh;
@@ -136,7 +137,9 @@ pub(crate) fn check(core: &Core, message: &Message, timeout: Duration) -> Result
         return Err(Box::new(Failure::new(ErrorKind::Closed, operation()).with_detail("the producer was shut down")));
     }
     if timeout.is_zero() {
-        return Err(Box::new(Failure::invalid_argument(operation(), "0 leaves no time to send").with_option("timeout")));
+        return Err(Box::new(
+            Failure::invalid_argument(operation(), "0 leaves no time to send").with_option("timeout"),
+        ));
     }
     let limit = core.options.max_message_bytes;
     let size = InvalidMessage::BodyTooLarge { bytes: message.body().len(), limit };
@@ -155,7 +158,9 @@ pub(crate) async fn enter(core: &Core, message: &Message, timeout: Duration) -> 
             let (count, bytes) = core.window.in_flight();
             Err(Box::new(
                 Failure::new(ErrorKind::Overloaded, format!("send to topic {}", message.topic()))
-                    .with_detail(format!("no place in the window within {timeout:?}: {count} sends with {bytes} bytes are in flight"))
+                    .with_detail(format!(
+                        "no place in the window within {timeout:?}: {count} sends with {bytes} bytes are in flight"
+                    ))
                     .with_advice("send slower, or raise `max_in_flight` or `max_in_flight_bytes`"),
             ))
         }

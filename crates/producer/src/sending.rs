@@ -40,8 +40,11 @@ pub(crate) enum Target {
     /// Wherever the producer thinks best.
     Any,
     Queue(MessageQueue),
-    Select(Box<dyn Fn(&[MessageQueue], &Message) -> Option<usize> + Send>),
+    Select(Box<OnceSelector>),
 }
+
+/// A selector of one send.
+type OnceSelector = dyn Fn(&[MessageQueue], &Message) -> Option<usize> + Send;
 
 type Start<T> = fn(Plan) -> BoxFuture<'static, Result<T, SendError>>;
 

@@ -8,7 +8,10 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    BackendHealth, Config, DynNameServerSource, brokers::Brokers, decode::Decoder, health, inbound,
+    BackendHealth, Config, DynNameServerSource,
+    brokers::Brokers,
+    decode::Decoder,
+    health, inbound,
     membership::Members,
     name_servers::NameServers,
     verdict::{Peer, failure},
@@ -48,8 +51,9 @@ impl RemotingBackend {
     /// When an option of the connections cannot work.
     pub fn start(config: Config) -> Result<Self, ferrocket_model::SetupError> {
         let (events, inbox) = mpsc::channel(EVENTS);
-        let dialer =
-            config.dialer.unwrap_or_else(|| Arc::new(TcpDialer::new(config.options.silence_timeout)) as Arc<dyn Dialer>);
+        let dialer = config
+            .dialer
+            .unwrap_or_else(|| Arc::new(TcpDialer::new(config.options.silence_timeout)) as Arc<dyn Dialer>);
         let pool = Pool::new(dialer, config.options, Some(events)).map_err(|invalid| {
             Failure::invalid_argument("set up connections", invalid.problem).with_option(invalid.option)
         })?;
@@ -111,7 +115,10 @@ impl Drop for RemotingBackend {
 
 impl Backend for RemotingBackend {
     fn supports(&self, capability: Capability) -> bool {
-        matches!(capability, Capability::SelectQueue | Capability::OneWay | Capability::DelayLevel | Capability::BatchListener)
+        matches!(
+            capability,
+            Capability::SelectQueue | Capability::OneWay | Capability::DelayLevel | Capability::BatchListener
+        )
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

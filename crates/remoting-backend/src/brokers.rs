@@ -75,7 +75,8 @@ impl Brokers {
 
     /// Where to pull a queue from: the suggested broker, for a slave that is away the next one, else any (§4.2).
     pub(crate) fn to_pull(&self, queue: &MessageQueue) -> Option<Arc<str>> {
-        let id = if self.suggested.read().is_empty() { 0 } else { self.suggested.read().get(queue).copied().unwrap_or(0) };
+        let id =
+            if self.suggested.read().is_empty() { 0 } else { self.suggested.read().get(queue).copied().unwrap_or(0) };
         if id == 0 {
             return self.any(queue.broker());
         }

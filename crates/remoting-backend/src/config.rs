@@ -53,7 +53,8 @@ pub fn parse_addresses(list: &str) -> Result<Vec<String>, String> {
     let mut addresses = Vec::new();
     for part in list.split([';', ',']).map(str::trim).filter(|part| !part.is_empty()) {
         let address = part.strip_prefix("http://").map_or(part, |rest| rest.rsplit('/').next().unwrap_or(rest));
-        let wrong = |why: &str| Err(format!("{part:?} is not an address: {why}; write host:port, such as 10.0.0.1:9876"));
+        let wrong =
+            |why: &str| Err(format!("{part:?} is not an address: {why}; write host:port, such as 10.0.0.1:9876"));
         let Some((host, port)) = address.rsplit_once(':') else { return wrong("the port is missing") };
         let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         if host.is_empty() {

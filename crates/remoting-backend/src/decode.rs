@@ -79,7 +79,8 @@ impl Decoder {
         messages: &mut Vec<ReceivedMessage>,
     ) {
         let (body, defect) = self.body(record);
-        let whole = |defect| parts(record, source, offset_delta, record.body.clone(), record.properties.clone(), Some(defect));
+        let whole =
+            |defect| parts(record, source, offset_delta, record.body.clone(), record.properties.clone(), Some(defect));
         if let Some(defect) = defect {
             messages.push(whole(defect).into());
             return;
@@ -89,8 +90,7 @@ impl Decoder {
                 messages.push(whole("the batch cannot be taken apart".into()).into());
                 return;
             };
-            let mut parts =
-                parts(record, source, offset_delta, child.body, clean_properties(&child.properties), None);
+            let mut parts = parts(record, source, offset_delta, child.body, clean_properties(&child.properties), None);
             parts.offset += place as u64;
             parts.flag = child.flag;
             parts.reconsume_times = 0;
@@ -149,4 +149,3 @@ fn clean_properties(properties: &Bytes) -> Bytes {
         Err(_) => String::from_utf8_lossy(properties).into_owned().into(),
     }
 }
-

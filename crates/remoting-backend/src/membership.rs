@@ -81,7 +81,11 @@ impl Members {
         let producers = table.producers.keys().map(Group::as_str).chain([system::CLIENT_INNER_PRODUCER]);
         HeartbeatData {
             client_id: self.client_id.clone(),
-            consumer_data_set: table.consumers.iter().map(|(group, consumer)| consumer_data(group, &consumer.member)).collect(),
+            consumer_data_set: table
+                .consumers
+                .iter()
+                .map(|(group, consumer)| consumer_data(group, &consumer.member))
+                .collect(),
             heartbeat_fingerprint: 0,
             producer_data_set: producers.map(|name| ProducerData { group_name: name.to_owned() }).collect(),
             without_sub: false,
@@ -137,7 +141,9 @@ fn consumer_data(group: &Group, member: &ConsumerMember) -> ConsumerData {
         group_name: group.to_string(),
         message_model: "CLUSTERING".to_owned(),
         subscription_data_set: subscriptions
-            .map(|subscription| SubscriptionData::new(subscription.topic.as_str(), &subscription.filter, subscription.version))
+            .map(|subscription| {
+                SubscriptionData::new(subscription.topic.as_str(), &subscription.filter, subscription.version)
+            })
             .collect(),
         unit_mode: false,
     }

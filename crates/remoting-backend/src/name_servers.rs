@@ -81,7 +81,10 @@ impl NameServers {
                 }
                 Err(error) => {
                     if let PoolError::Call(call) = &error
-                        && matches!(&**call, CallError::Answer { .. } | CallError::Malformed(_) | CallError::TooLarge(_))
+                        && matches!(
+                            &**call,
+                            CallError::Answer { .. } | CallError::Malformed(_) | CallError::TooLarge(_)
+                        )
                     {
                         self.answered(address, index);
                         return Err(failure(&error, operation, Peer::NameServer(address)));
@@ -97,7 +100,8 @@ impl NameServers {
             n => format!("none of {n} name servers answered: {}", causes.join("; ")),
         };
         self.state.lock().last_error = Some(detail.clone());
-        let kind = if matches!(last, Some(PoolError::Closed)) { ErrorKind::Closed } else { ErrorKind::NameServerUnreachable };
+        let kind =
+            if matches!(last, Some(PoolError::Closed)) { ErrorKind::Closed } else { ErrorKind::NameServerUnreachable };
         Err(Box::new(
             Failure::new(kind, operation)
                 .with_detail(detail)

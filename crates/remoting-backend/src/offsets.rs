@@ -45,7 +45,9 @@ impl Offsets for RemotingBackend {
         let ms = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut request = SearchOffset::new(queue.id(), i64::try_from(ms).unwrap_or(i64::MAX), queue.topic());
         request.broker = Some(queue.broker().to_string());
-        Box::pin(async move { self.ask(queue, &request, || format!("search an offset by time in {queue}"), true).await })
+        Box::pin(
+            async move { self.ask(queue, &request, || format!("search an offset by time in {queue}"), true).await },
+        )
     }
 }
 

@@ -28,16 +28,15 @@ impl Shared {
                     ));
                 }
                 self.learn(topic, &found);
-                let brokers = found
-                    .brokers
-                    .iter()
-                    .map(|broker| RouteBroker::new(broker.name.as_str(), broker.cluster.as_str(), broker.master.is_some()));
+                let brokers = found.brokers.iter().map(|broker| {
+                    RouteBroker::new(broker.name.as_str(), broker.cluster.as_str(), broker.master.is_some())
+                });
                 Ok(Route::new(found.publish_queues(topic), found.subscribe_queues(topic), brokers.collect()))
             }
             Err(failure) if failure.kind() == ErrorKind::RouteNotFound => {
                 self.brokers.forget_topic(topic);
                 match request.new_topic_queues {
-                    Some(queues) => self.from_template(topic, queues, request.timeout).await.ok_or(failure),
+                    Some(queues) => self.template_route(topic, queues, request.timeout).await.ok_or(failure),
                     None => Err(failure),
                 }
             }
@@ -53,11 +52,12 @@ impl Shared {
     }
 
     /// The queues that a topic will have which the first send creates (INS-RTE-10). `None` when brokers create none.
-    async fn from_template(&self, topic: &Topic, queues: u32, timeout: Duration) -> Option<Route> {
+    async fn template_route(&self, topic: &Topic, queues: u32, timeout: Duration) -> Option<Route> {
         let template = Topic::from_static(system::TEMPLATE_TOPIC);
         let found = self.ask_route(&template, timeout).await.ok()?;
         self.learn(&template, &found);
-        let with_master = |name: &str| found.brokers.iter().any(|broker| broker.name == name && broker.master.is_some());
+        let with_master =
+            |name: &str| found.brokers.iter().any(|broker| broker.name == name && broker.master.is_some());
         let mut data: Vec<_> = found
             .queue_data
             .iter()

@@ -83,9 +83,7 @@ pub(crate) fn failure(error: &PoolError, operation: impl Into<String>, peer: Pee
             CallError::Malformed(error) => Failure::new(ErrorKind::Undecodable, operation)
                 .with_detail(format!("the answer cannot be read: {error}"))
                 .with_source(error.clone()),
-            CallError::TooLarge(error) => {
-                Failure::invalid_argument(operation, error.to_string()).with_source(*error)
-            }
+            CallError::TooLarge(error) => Failure::invalid_argument(operation, error.to_string()).with_source(*error),
             other => Failure::new(ErrorKind::Server, operation).with_detail(other.to_string()),
         },
         other => Failure::new(ErrorKind::Server, operation).with_detail(other.to_string()),

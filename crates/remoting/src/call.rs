@@ -25,7 +25,10 @@ pub struct Call<'a, R> {
 enum Stage {
     New,
     /// No room yet. The timer is needed only here: once queued, the connection keeps the deadline.
-    Waiting { deadline: Instant, timer: Pin<Box<Sleep>> },
+    Waiting {
+        deadline: Instant,
+        timer: Pin<Box<Sleep>>,
+    },
     Queued(Key),
     Done,
 }
@@ -121,7 +124,5 @@ pub(crate) async fn one_way<R: Request + Sync>(
     if let Poll::Ready(done) = std::future::poll_fn(|cx| Poll::Ready(queued.as_mut().poll(cx))).await {
         return done;
     }
-    tokio::time::timeout(timeout, queued)
-        .await
-        .unwrap_or(Err(CallError::Timeout { after: timeout, queued: false }))
+    tokio::time::timeout(timeout, queued).await.unwrap_or(Err(CallError::Timeout { after: timeout, queued: false }))
 }

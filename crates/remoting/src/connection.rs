@@ -274,8 +274,7 @@ impl Shared {
             return Ok(false);
         }
         let head = RequestHead::new(0, self.format).one_way();
-        let encoded =
-            encode_request(request, &head, &[], state.outbox.buffer()).map_err(CallError::TooLarge)?;
+        let encoded = encode_request(request, &head, &[], state.outbox.buffer()).map_err(CallError::TooLarge)?;
         state.outbox.queued(encoded.bytes, encoded.body);
         let driver = state.driver.take();
         drop(state);
@@ -411,13 +410,14 @@ impl Shared {
         result
     }
 
-    /// Leaves the driver's waker, unless there is something to do. Gives back the earliest deadline.
-    pub(crate) fn park(&self, waker: &Waker) -> Parked {
+    /// Leaves the driver's waker, unless there is something to do. Gives back the earliest deadline. `is_blocked`: the socket
+    /// takes no more now, so what waits in the buffer is nothing to do; closing and deadlines must wake the driver all the same.
+    pub(crate) fn park(&self, waker: &Waker, is_blocked: bool) -> Parked {
         let mut state = self.state.lock();
         if state.closed.is_some() {
             return Parked::Closed;
         }
-        if state.outbox.has_unsent() {
+        if state.outbox.has_unsent() && !is_blocked {
             return Parked::Work;
         }
         match &state.driver {
@@ -453,4 +453,3 @@ impl fmt::Debug for Shared {
         f.debug_struct("Shared").field("address", &self.address).finish_non_exhaustive()
     }
 }
-

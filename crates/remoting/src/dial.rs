@@ -71,9 +71,8 @@ impl Dialer for TcpDialer {
     fn dial(&self, address: &str) -> BoxFuture<'static, Result<Box<dyn Stream>, DialError>> {
         let (address, silence_timeout) = (address.to_owned(), self.silence_timeout);
         Box::pin(async move {
-            let well_formed = address.rsplit_once(':').is_some_and(|(host, port)| {
-                !host.is_empty() && port.parse::<u16>().is_ok()
-            });
+            let well_formed =
+                address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
             if !well_formed {
                 return Err(DialError::Address);
             }

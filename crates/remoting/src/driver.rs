@@ -91,10 +91,9 @@ impl Driver {
             if progress {
                 continue;
             }
-            match self.shared.park(cx.waker()) {
+            // While data waits the socket is full: it wakes us, too.
+            match self.shared.park(cx.waker(), !self.writing.is_empty()) {
                 Parked::Closed => return Poll::Ready(CloseCause::ByUs),
-                // Data waits while the socket is full: the socket wakes us.
-                Parked::Work if !self.writing.is_empty() => return Poll::Pending,
                 Parked::Work => {}
                 Parked::Asleep(deadline) => {
                     match deadline {

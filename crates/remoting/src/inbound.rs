@@ -54,6 +54,11 @@ impl Events {
         };
         Stats::add(&shared.stats.refused_events, 1);
         // A refusal fits any limit.
-        let _ = refused.respond(code, Some("this client does not take the request now"), &ferrocket_protocol::NoFields, Bytes::new());
+        let _ = refused.respond(
+            code,
+            Some("this client does not take the request now"),
+            &ferrocket_protocol::NoFields,
+            Bytes::new(),
+        );
     }
 }

@@ -133,7 +133,8 @@ impl Pending {
         let Some(key) = Key::from_opaque(command.opaque) else { return Err(Box::new(command)) };
         match self.slot(key) {
             Some(slot) if matches!(slot.state, State::Waiting(_)) => {
-                let State::Waiting(waker) = std::mem::replace(&mut slot.state, State::Answered(Box::new(command))) else {
+                let State::Waiting(waker) = std::mem::replace(&mut slot.state, State::Answered(Box::new(command)))
+                else {
                     return Ok(None);
                 };
                 self.unlink(key.index);

@@ -213,7 +213,8 @@ impl Pool {
             .map(|entry| {
                 let state = entry.state.lock();
                 let open = state.connection.as_ref().filter(|connection| connection.is_usable());
-                let ended = state.connection.as_ref().and_then(Connection::closed_because).map(|cause| cause.to_string());
+                let ended =
+                    state.connection.as_ref().and_then(Connection::closed_because).map(|cause| cause.to_string());
                 ConnectionState {
                     address: entry.address.clone(),
                     connected_since: open.map(Connection::opened),
@@ -373,7 +374,6 @@ impl Inner {
             closing.run_until_cancelled(driver).await;
         }
     }
-
 }
 
 /// An error with its cause, for states and logs.

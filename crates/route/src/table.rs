@@ -64,6 +64,10 @@ enum Turn {
 }
 
 impl Entry {
+    fn known(&self) -> Option<Arc<Route>> {
+        self.snapshot.borrow().clone()
+    }
+
     fn turn(&self, interval: Duration) -> Turn {
         let mut state = self.state.lock();
         let known = self.snapshot.borrow().clone();
@@ -109,8 +113,7 @@ impl RouteTable {
     /// The route of a topic that is known, without any look-up.
     pub fn cached(&self, topic: &Topic) -> Option<Arc<Route>> {
         let entry = self.topics.read().get(topic).cloned()?;
-        let route = entry.snapshot.borrow().clone();
-        route
+        entry.known()
     }
 
     /// The route of a topic, looked up if it is not known. For producers, `new_topic_queues` says how many queues a topic gets
@@ -280,14 +283,17 @@ impl std::fmt::Debug for RouteTable {
     }
 }
 
+/// The pictures of one topic's route.
+type Snapshots = watch::Receiver<Option<Arc<Route>>>;
+
 /// The route of a topic, each time it changes.
 pub struct RouteWatch {
-    receiver: watch::Receiver<Option<Arc<Route>>>,
-    next: Option<BoxFuture<'static, Option<watch::Receiver<Option<Arc<Route>>>>>>,
+    receiver: Snapshots,
+    next: Option<BoxFuture<'static, Option<Snapshots>>>,
 }
 
 impl RouteWatch {
-    fn new(mut receiver: watch::Receiver<Option<Arc<Route>>>) -> Self {
+    fn new(mut receiver: Snapshots) -> Self {
         receiver.mark_changed();
         Self { receiver, next: None }
     }

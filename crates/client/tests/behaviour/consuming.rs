@@ -22,8 +22,7 @@ async fn only_messages_with_a_wanted_tag_arrive() {
         producer.send(if let Some(tag) = tag { message.with_tag(tag) } else { message }).await.unwrap();
     }
     let consumer = client.push_consumer(server.group()).subscribe(&topic, "Aa || third");
-    let _consumer =
-        consumer.consume_from(ConsumeFrom::Earliest).concurrent(inbox.listener()).build().await.unwrap();
+    let _consumer = consumer.consume_from(ConsumeFrom::Earliest).concurrent(inbox.listener()).build().await.unwrap();
     inbox.wait_for(2).await;
     // Behind everything else: when it has come, nothing else will.
     producer.send(Message::new(&topic, "last").with_tag("third")).await.unwrap();
@@ -142,11 +141,9 @@ async fn start_positions_are_meant_literally() {
     send_numbered(&producer, &topic, 3, 3).await;
     let (earliest, by_time, latest) = (Inbox::default(), Inbox::default(), Inbox::default());
     let mut consumers = Vec::new();
-    for (from, inbox) in [
-        (ConsumeFrom::Earliest, &earliest),
-        (ConsumeFrom::Time(between), &by_time),
-        (ConsumeFrom::Latest, &latest),
-    ] {
+    for (from, inbox) in
+        [(ConsumeFrom::Earliest, &earliest), (ConsumeFrom::Time(between), &by_time), (ConsumeFrom::Latest, &latest)]
+    {
         let consumer = client.push_consumer(server.group()).subscribe(&topic, "*").consume_from(from);
         let consumer = consumer.concurrent(inbox.listener()).build().await.unwrap();
         assigned(&consumer, &topic, 1).await;

@@ -85,7 +85,8 @@ async fn many_queues_are_all_consumed() {
     assigned(&consumer, &topic, 64).await;
     send_numbered(&producer(&client).await, &topic, 0, 640).await;
     inbox.wait_for(640).await;
-    let queues: std::collections::BTreeSet<_> = inbox.messages().iter().map(|message| message.queue().clone()).collect();
+    let queues: std::collections::BTreeSet<_> =
+        inbox.messages().iter().map(|message| message.queue().clone()).collect();
     assert_eq!(queues.len(), 64);
     client.shutdown().await.unwrap();
 }

@@ -1,10 +1,6 @@
 //! Where a case runs, and what cases share.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ferrocket::{Client, Group, Message, MessageQueue, Producer, PushConsumer, ReceivedMessage, Topic};
 use ferrocket_protocol::request::{CreateTopic, GetRoute};
@@ -94,7 +90,12 @@ pub(crate) fn unique(what: &str) -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    format!("{what}-{}-{}-{}", std::process::id(), now.as_micros() % 1_000_000_000, COUNTER.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "{what}-{}-{}-{}",
+        std::process::id(),
+        now.as_micros() % 1_000_000_000,
+        COUNTER.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// Waits until a condition holds.

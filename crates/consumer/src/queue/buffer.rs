@@ -58,7 +58,12 @@ impl QueueBuffer {
                 continue;
             }
             self.end = message.offset() + 1;
-            self.entries.push_back(Entry { offset: message.offset(), message: Some(message), is_settled: false, buffer });
+            self.entries.push_back(Entry {
+                offset: message.offset(),
+                message: Some(message),
+                is_settled: false,
+                buffer,
+            });
         }
         let taken = self.entries.len() - before;
         if taken > 0 {

@@ -3,11 +3,9 @@
 mod buffer;
 pub(crate) mod puller;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use ferrocket_backend::Subscription;
@@ -43,7 +41,12 @@ pub(crate) struct Status {
 }
 
 impl Queue {
-    pub(crate) fn new(source: Arc<Source>, subscription: Subscription, offset: u64, stop: CancellationToken) -> Arc<Self> {
+    pub(crate) fn new(
+        source: Arc<Source>,
+        subscription: Subscription,
+        offset: u64,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
             source,
             subscription,
