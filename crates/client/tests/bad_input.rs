@@ -97,7 +97,10 @@ async fn an_unknown_topic_is_said_when_brokers_make_none() {
     assert_eq!(error.code(), Some(ServerCode::Remoting(17)));
     assert_eq!(error.topic().map(|topic| topic.as_str()), Some("Nowhere"));
     let text = error.to_string();
-    assert!(text.starts_with("cannot find topic Nowhere: no route to this topic; at mem-ns:9876; it answered 17 "), "{text}");
+    assert!(
+        text.starts_with("cannot find topic Nowhere: no route to this topic; at mem-ns:9876; it answered 17 "),
+        "{text}"
+    );
     assert!(text.ends_with("; create the topic, or let brokers create it (autoCreateTopicEnable)"), "{text}");
     let [message] = &error.into_messages()[..] else { panic!("one message") };
     assert_eq!(message.body(), "x");
@@ -139,7 +142,10 @@ async fn a_body_at_the_limit_is_sent_and_one_byte_above_is_refused_without_sendi
     let error = producer.send(Message::new("Orders", vec![7; 1001])).await.expect_err("it is above");
     assert_eq!((error.kind(), error.applied()), (ErrorKind::InvalidArgument, Applied::No));
     let text = error.to_string();
-    assert!(text.starts_with("cannot send to topic Orders: ") && text.contains("1001") && text.contains("1000"), "{text}");
+    assert!(
+        text.starts_with("cannot send to topic Orders: ") && text.contains("1001") && text.contains("1000"),
+        "{text}"
+    );
     assert_eq!(error.into_messages()[0].body().len(), 1001);
     assert_eq!(cluster.requests(Call::Send), 1);
 }
@@ -147,7 +153,8 @@ async fn a_body_at_the_limit_is_sent_and_one_byte_above_is_refused_without_sendi
 #[tokio::test(start_paused = true)]
 async fn a_body_above_the_default_limit_of_4_mib_is_refused_and_at_it_is_stored() {
     let (cluster, client) = start(TestCluster::builder()).await;
-    let producer = client.producer("shop").compression(ferrocket::producer::Compression::off()).build().await.expect("it builds");
+    let producer =
+        client.producer("shop").compression(ferrocket::producer::Compression::off()).build().await.expect("it builds");
     producer.send(Message::new("Orders", vec![7; 4 << 20])).await.expect("it is at the limit");
     producer.send(Message::new("Orders", vec![7; (4 << 20) + 1])).await.expect_err("it is above");
     assert_eq!(cluster.messages("Orders").len(), 1);

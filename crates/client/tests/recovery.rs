@@ -14,7 +14,8 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 }
 
 async fn start(brokers: usize) -> (TestCluster, Client) {
-    let cluster = TestCluster::builder().in_memory().brokers(brokers).topic("Orders", 2).start().await.expect("it starts");
+    let cluster =
+        TestCluster::builder().in_memory().brokers(brokers).topic("Orders", 2).start().await.expect("it starts");
     let connector = cluster.connector();
     let client = Client::builder()
         .name_servers(cluster.name_servers())
@@ -153,8 +154,7 @@ async fn a_connection_cut_within_the_answer_leaves_the_outcome_unknown() {
     let (cluster, client) = start(1).await;
     let producer = producer(&client).await;
     let cut = cluster.fault(Fault::on(Call::Send).times(1).cut_answer_after(5));
-    let error =
-        soon(producer.send(Message::new("Orders", "x")).max_attempts(1)).await.expect_err("the answer is cut");
+    let error = soon(producer.send(Message::new("Orders", "x")).max_attempts(1)).await.expect_err("the answer is cut");
     assert_eq!((error.kind(), error.applied()), (ErrorKind::BrokerUnreachable, Applied::Unknown));
     let text = error.to_string();
     assert!(

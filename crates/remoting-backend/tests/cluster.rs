@@ -10,7 +10,8 @@ use std::{
 };
 
 use ferrocket_backend::{
-    Backend, ConsumerMember, EventStream, Member, MemberKind, Membership, RouteRequest, Routes, ServerEvent, Subscription,
+    Backend, ConsumerMember, EventStream, Member, MemberKind, Membership, RouteRequest, Routes, ServerEvent,
+    Subscription,
 };
 use ferrocket_model::{Applied, ConsumeFrom, ErrorKind, Filter, Group, Topic};
 use ferrocket_remoting_backend::{Config, RemotingBackend};

@@ -32,7 +32,7 @@ pub struct RouteTable {
     pub(crate) period: Duration,
     pub(crate) timeout: Duration,
     pub(crate) topics: RwLock<HashMap<Topic, Arc<Entry>>>,
-    pub(crate) changed: Notify,
+    changed: Arc<Notify>,
     ending: CancellationToken,
     refreshed: Mutex<Option<Instant>>,
 }
@@ -68,6 +68,10 @@ impl Entry {
         self.snapshot.borrow().clone()
     }
 
+    pub(crate) fn was_never_looked_up(&self) -> bool {
+        self.state.lock().looked_up.is_none()
+    }
+
     fn turn(&self, interval: Duration) -> Turn {
         let mut state = self.state.lock();
         let known = self.snapshot.borrow().clone();
@@ -98,14 +102,14 @@ impl RouteTable {
             period,
             timeout,
             topics: RwLock::default(),
-            changed: Notify::new(),
+            changed: Arc::default(),
             ending: CancellationToken::new(),
             refreshed: Mutex::default(),
         });
-        let ending = table.ending.clone();
+        let (ending, changed) = (table.ending.clone(), table.changed.clone());
         let weak: Weak<Self> = Arc::downgrade(&table);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { ending.run_until_cancelled(crate::refresh::run(weak)).await });
+            runtime.spawn(async move { ending.run_until_cancelled(crate::refresh::run(weak, changed)).await });
         }
         table
     }

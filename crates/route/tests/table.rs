@@ -38,7 +38,9 @@ async fn fifty_callers_share_one_look_up() {
     let mut calls = JoinSet::new();
     for _ in 0..50 {
         let table = table.clone();
-        calls.spawn(async move { table.route(&Topic::from("Orders"), None, 3 * SECOND).await.map(|route| route.publish.len()) });
+        calls.spawn(async move {
+            table.route(&Topic::from("Orders"), None, 3 * SECOND).await.map(|route| route.publish.len())
+        });
     }
     while let Some(found) = soon(calls.join_next()).await {
         assert_eq!(found.expect("no panic").expect("a route"), 2);

@@ -133,7 +133,7 @@ impl Peer {
 
 /// Where dials arrive.
 pub(crate) struct Network {
-    peers: mpsc::UnboundedReceiver<Peer>,
+    peers: mpsc::Receiver<Peer>,
     dials: Arc<AtomicUsize>,
 }
 
@@ -155,13 +155,13 @@ pub(crate) fn options(change: impl FnOnce(&mut Options)) -> Options {
 
 /// A network whose pipes hold so many bytes.
 pub(crate) fn network(pipe_bytes: usize) -> (Arc<dyn Dialer>, Network) {
-    let (sender, peers) = mpsc::unbounded_channel();
+    let (sender, peers) = mpsc::channel(64);
     let dials = Arc::new(AtomicUsize::new(0));
     let counter = dials.clone();
     let dialer = move |_: String| {
         counter.fetch_add(1, Ordering::SeqCst);
         let (ours, stream) = tokio::io::duplex(pipe_bytes);
-        let _ = sender.send(Peer { stream, buffer: BytesMut::new() });
+        let _ = sender.try_send(Peer { stream, buffer: BytesMut::new() });
         async move { Ok::<_, io::Error>(ours) }
     };
     (Arc::new(dialer), Network { peers, dials })

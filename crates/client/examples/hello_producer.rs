@@ -1,0 +1,16 @@
+//! Hello producer. `cargo run --example hello_producer -- [NAME_SERVER]`
+
+mod common;
+
+use ferrocket::{Client, Message};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let place = common::place().await?;
+    let client = Client::connect(place.address.as_str()).await?;
+    let producer = client.producer("shop").build().await?;
+    let receipt = producer.send(Message::new("Orders", "hello")).await?;
+    println!("{} is stored", receipt.message_id());
+    client.shutdown().await?;
+    Ok(())
+}
