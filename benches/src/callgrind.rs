@@ -33,15 +33,13 @@ pub fn instructions(op: Op, keep: Option<&Path>) -> Result<f64> {
             bail!("valgrind failed: {}", String::from_utf8_lossy(&output.stderr));
         }
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        match keep {
-            Some(folder) => {
-                fs::create_dir_all(folder)?;
-                fs::copy(&file, folder.join(format!("{name}-{count}.callgrind")))?;
-            }
-            None => {}
+        if let Some(folder) = keep {
+            fs::create_dir_all(folder)?;
+            fs::copy(&file, folder.join(format!("{name}-{count}.callgrind")))?;
         }
         let _ = fs::remove_file(&file);
-        let total = text.lines().find_map(|line| line.strip_prefix("totals: ").or_else(|| line.strip_prefix("summary: ")));
+        let total =
+            text.lines().find_map(|line| line.strip_prefix("totals: ").or_else(|| line.strip_prefix("summary: ")));
         total.and_then(|total| total.trim().parse().ok()).context("callgrind wrote no total")
     });
     let [fewer, most] = COUNTS;

@@ -11,7 +11,12 @@ use anyhow::{Context, Result, bail};
 
 /// Whether a program can be started.
 pub fn has(program: &str) -> bool {
-    let quiet = Command::new(program).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let quiet = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     quiet.is_ok()
 }
 

@@ -15,8 +15,7 @@ pub const TOPIC: &str = "BenchTopic";
 /// Messages of a pull answer.
 pub const BATCH: usize = 32;
 /// 88 bytes of properties in wire form.
-pub const PROPERTIES: &str =
-    "KEYS\u{1}order-4711\u{2}TAGS\u{1}paid\u{2}UNIQ_KEY\u{1}7F00000142A918B4AAC20B6C8F5D0001\u{2}WAIT\u{1}true\u{2}trace\u{1}on\u{2}";
+pub const PROPERTIES: &str = "KEYS\u{1}order-47110\u{2}TAGS\u{1}paid\u{2}UNIQ_KEY\u{1}7F00000142A918B4AAC20B6C8F5D0001\u{2}WAIT\u{1}true\u{2}trace\u{1}on\u{2}";
 /// What every request carries besides its own fields, in the reference measurement.
 pub const EXTRA: [(&str, &str); 1] = [("bname", "broker-a")];
 /// The answer of a broker to a send: header JSON, 5 ext fields.

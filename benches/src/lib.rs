@@ -12,6 +12,7 @@
 pub mod alloc;
 pub mod callgrind;
 pub mod child;
+pub mod compare;
 pub mod cpu;
 pub mod inputs;
 pub mod load;
@@ -19,3 +20,4 @@ pub mod null_broker;
 pub mod null_echo;
 pub mod ops;
 pub mod report;
+pub mod serve;

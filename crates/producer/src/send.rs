@@ -113,14 +113,14 @@ async fn run(
                         if refresh_route {
                             // Whatever it says: a route that is still wrong fails the next attempt.
                             if let Ok(Ok(fresh)) =
-                                tokio::time::timeout(left / 2, core.stack.routes.refresh(topic)).await
+                                Box::pin(tokio::time::timeout(left / 2, core.stack.routes.refresh(topic))).await
                                 && !fresh.publish.is_empty()
                             {
                                 route = fresh;
                             }
                         }
                         if !pause.is_zero() {
-                            tokio::time::sleep(pause).await;
+                            Box::pin(tokio::time::sleep(pause)).await;
                         }
                     }
                 }

@@ -41,7 +41,7 @@ impl Window {
             Some(Place { _count: count, _bytes: bytes })
         };
         // Boxed: the rare case should not make every send larger.
-        tokio::time::timeout(limit, Box::pin(waiting)).await.ok().flatten()
+        Box::pin(tokio::time::timeout(limit, waiting)).await.ok().flatten()
     }
 
     /// How many are in flight, and how many bytes.

@@ -141,7 +141,7 @@ impl<'a> Scanner<'a> {
                     }
                 }
             }
-            _ => self.bare(b",]}: \t\r\n")?,
+            _ => self.bare()?,
         }
         Ok(start..self.at)
     }
@@ -153,7 +153,7 @@ impl<'a> Scanner<'a> {
             Some(b'"' | b'\'' | b'{' | b'[') => self.value(depth),
             Some(b'0'..=b'9' | b'-') => {
                 let start = self.at;
-                self.bare(b": \t\r\n,}")?;
+                self.bare()?;
                 Ok(start..self.at)
             }
             _ => Err(self.error("a key should stand here")),
@@ -161,13 +161,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// A number, `true`, `false` or `null`.
-    fn bare(&mut self, stops: &[u8]) -> Result<(), DecodeError> {
+    fn bare(&mut self) -> Result<(), DecodeError> {
         let start = self.at;
-        while let Some(byte) = self.peek()
-            && !stops.contains(&byte)
-        {
-            self.at += 1;
-        }
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let is_stop = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b':' | b' ' | b'\t' | b'\r' | b'\n');
+        self.at += rest.iter().position(is_stop).unwrap_or(rest.len());
         let text = self.range(start..self.at);
         let number = matches!(text.first(), Some(b'0'..=b'9' | b'-'))
             && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));

@@ -140,7 +140,8 @@ impl Pool {
         if let Some(connection) = self.connected(address) {
             return Ok(connection);
         }
-        self.connect(address, deadline, Urgency::Now).await
+        // Boxed: the rare case should not make every call's future larger.
+        Box::pin(self.connect(address, deadline, Urgency::Now)).await
     }
 
     /// As [`connection`](Self::connection), for those who can wait: after failures it sleeps for the backoff first.
@@ -152,7 +153,7 @@ impl Pool {
         if let Some(connection) = self.connected(address) {
             return Ok(connection);
         }
-        self.connect(address, deadline, Urgency::Backoff).await
+        Box::pin(self.connect(address, deadline, Urgency::Backoff)).await
     }
 
     /// The connection to an address, if there is one that can be used.

@@ -134,6 +134,11 @@ impl RouteTable {
                 return Ok(route);
             }
         }
+        // Boxed: the rare case should not make every caller's future larger.
+        Box::pin(self.find(topic, new_topic_queues, timeout)).await
+    }
+
+    async fn find(&self, topic: &Topic, new_topic_queues: Option<u32>, timeout: Duration) -> Outcome<Arc<Route>> {
         let entry = self.entry(topic);
         {
             let mut state = entry.state.lock();

@@ -1,0 +1,321 @@
+//! The figures: clients against null servers, interleaved with the null echo. `cargo xtask bench` runs it.
+#![allow(clippy::disallowed_methods, reason = "a program that measures the real clock")]
+
+use std::{
+    collections::BTreeMap,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use ferrocket_benches::{
+    child,
+    child::Asked,
+    compare::{self, Figure, Spec},
+    load::{self, First, Kind, Sample},
+    report::{self, Row, Run},
+    serve::{self, Server},
+};
+
+#[derive(Parser)]
+#[command(about = "Measures what the client costs, against null servers and the null echo of the same run")]
+struct Args {
+    #[command(subcommand)]
+    own: Option<Own>,
+    /// Only bars whose id is one of these, such as P1.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Rounds; each measures every pair once.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Milliseconds of one measurement.
+    #[arg(long, default_value_t = 2_000)]
+    millis: u64,
+    /// Few and short rounds: shows that everything runs, the figures mean little.
+    #[arg(long)]
+    smoke: bool,
+    /// Writes the run to benches/results/DATE.json.
+    #[arg(long)]
+    save: bool,
+}
+
+/// How this program starts itself.
+#[derive(Subcommand)]
+enum Own {
+    /// Is a null server, until standard input ends.
+    Serve { server: Server },
+    /// Is a client that measures for as many milliseconds as each line of standard input says.
+    Client(load::Options),
+    /// Starts, and prints the nanoseconds to the first receipt or message.
+    First { first: First, address: String },
+}
+
+/// Two clients whose figures are compared.
+struct Pair {
+    id: &'static str,
+    what: &'static str,
+    figure: Figure,
+    ours: Spec,
+    base: Spec,
+    bar: f64,
+    /// A bar on our own figure, in microseconds of CPU.
+    cpu_us: Option<f64>,
+}
+
+impl Pair {
+    const fn new(id: &'static str, what: &'static str, figure: Figure, ours: Spec, base: Spec, bar: f64) -> Self {
+        Self { id, what, figure, ours, base, bar, cpu_us: None }
+    }
+
+    const fn cpu_us(mut self, bar: f64) -> Self {
+        self.cpu_us = Some(bar);
+        self
+    }
+}
+
+const fn send(in_flight: usize) -> Spec {
+    Spec::new(Kind::Send, in_flight)
+}
+
+const fn echo(in_flight: usize) -> Spec {
+    Spec::new(Kind::Echo, in_flight)
+}
+
+/// A consumer of 4 queues has 4 pulls in flight.
+const ECHO_PULL: Spec = Spec::new(Kind::EchoPull, 4);
+const PUSH_BATCH: Spec = Spec::new(Kind::PushBatch, 4);
+const PUSH: Spec = Spec::new(Kind::Push, 4);
+
+const PAIRS: [Pair; 12] = [
+    Pair::new("P1", "sync send, 64 in flight : null echo, CPU", Figure::Cpu, send(64), echo(64), 4.0).cpu_us(2.8),
+    Pair::new("P1b", "the same, binary headers", Figure::Cpu, send(64).binary(), echo(64), 4.0),
+    Pair::new("P2", "sync send, 256 in flight : null echo, CPU", Figure::Cpu, send(256), echo(256), 7.0).cpu_us(2.4),
+    Pair::new(
+        "P3",
+        "sync send, 64 in flight, 2 workers : null echo, rate",
+        Figure::Rate,
+        send(64).free(),
+        echo(64).unpinned(),
+        4.0,
+    ),
+    Pair::new(
+        "P3",
+        "sync send, 256 in flight, 2 workers : null echo, rate",
+        Figure::Rate,
+        send(256).free(),
+        echo(256).unpinned(),
+        4.0,
+    ),
+    Pair::new("P4", "one in flight : ping-pong, p50", Figure::P50, send(1).unpinned(), echo(1).unpinned(), 1.3),
+    Pair::new("P4w", "one in flight, 2 workers : ping-pong, p50", Figure::P50, send(1).free(), echo(1).unpinned(), 1.3),
+    Pair::new("P7", "one-way : sync send, CPU", Figure::Cpu, Spec::new(Kind::OneWay, 64), send(64), 0.5).cpu_us(1.2),
+    Pair::new(
+        "P8",
+        "push consumer, handlers of 32 : null echo of pulls, rate",
+        Figure::Rate,
+        PUSH_BATCH,
+        ECHO_PULL,
+        3.0,
+    )
+    .cpu_us(1.0),
+    Pair::new("P8c", "the same, CPU (no bar of its own)", Figure::Cpu, PUSH_BATCH, ECHO_PULL, f64::INFINITY),
+    Pair::new("P9", "push consumer, handlers of 1 : handlers of 32, CPU", Figure::Cpu, PUSH, PUSH_BATCH, f64::INFINITY)
+        .cpu_us(1.5),
+    Pair::new("P9r", "the same, rate : null echo of pulls", Figure::Rate, PUSH, ECHO_PULL, f64::INFINITY),
+];
+
+fn main() -> Result<()> {
+    let mut args = Args::parse();
+    match args.own {
+        Some(Own::Serve { server }) => return serve::run(server),
+        Some(Own::Client(options)) => return load::run(&options),
+        Some(Own::First { first, address }) => {
+            println!("{}", load::first(first, &address)?.as_nanos());
+            return Ok(());
+        }
+        None => {}
+    }
+    if args.smoke {
+        (args.rounds, args.millis) = (2, 200);
+    }
+    let mut run = Run::begin(child::can_pin());
+    if !run.pinned {
+        eprintln!("bench: nothing is pinned: no taskset, or one core");
+    }
+    let begun = Instant::now();
+    let servers = Servers::start()?;
+    let mut samples = BTreeMap::new();
+    pairs(&args, &servers, &mut run.rows, &mut samples)?;
+    if wanted(&args, "P15") {
+        run.rows.push(Row::skipped("P15", "allocations per send", "counted by the program gates, exactly"));
+    }
+    if wanted(&args, "P16") {
+        syscalls(&servers, &mut run.rows)?;
+    }
+    if wanted(&args, "P22") {
+        run.rows.push(start(First::Ack, "start to first receipt", 5.0, &servers)?);
+        run.rows.push(start(First::Message, "start to first message", 200.0, &servers)?);
+    }
+    report::print(&run.rows);
+    run.samples = serde_json::to_value(&samples)?;
+    eprintln!("bench: {:.0} s; load average {} before", begun.elapsed().as_secs_f64(), run.load_before);
+    if args.save {
+        eprintln!("bench: saved {}", run.save()?.display());
+    }
+    Ok(())
+}
+
+fn wanted(args: &Args, id: &str) -> bool {
+    let of = |wanted: &String| {
+        id == wanted
+            || id.strip_prefix(wanted.as_str()).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    args.only.is_empty() || args.only.iter().any(of)
+}
+
+/// Null servers on the second core, and unpinned ones.
+struct Servers {
+    running: Vec<(Server, bool, String)>,
+    _processes: Vec<Asked>,
+}
+
+impl Servers {
+    fn start() -> Result<Self> {
+        let mut servers = Self { running: Vec::new(), _processes: Vec::new() };
+        for server in [Server::Echo, Server::Broker] {
+            for pinned in [true, false] {
+                let (process, address) = serve::start(server, pinned.then_some(1))?;
+                servers.running.push((server, pinned, address));
+                servers._processes.push(process);
+            }
+        }
+        Ok(servers)
+    }
+
+    fn address(&self, server: Server, pinned: bool) -> Result<&str> {
+        let found = self.running.iter().find(|(other, place, _)| *other == server && *place == pinned);
+        found.map(|(_, _, address)| address.as_str()).context("a server that was not started")
+    }
+
+    fn of(&self, spec: &Spec) -> Result<&str> {
+        let echo = matches!(spec.kind, Kind::Echo | Kind::EchoPull);
+        self.address(if echo { Server::Echo } else { Server::Broker }, spec.pinned)
+    }
+}
+
+fn pairs(
+    args: &Args,
+    servers: &Servers,
+    rows: &mut Vec<Row>,
+    samples: &mut BTreeMap<String, Vec<(Sample, Sample)>>,
+) -> Result<()> {
+    let length = Duration::from_millis(args.millis);
+    let pairs: Vec<&Pair> = PAIRS.iter().filter(|pair| wanted(args, pair.id)).collect();
+    let mut measured: Vec<(Vec<Sample>, Vec<Sample>)> = pairs.iter().map(|_| Default::default()).collect();
+    let mut clients: Vec<(Spec, Result<Asked>)> = Vec::new();
+    for spec in pairs.iter().flat_map(|pair| [pair.ours, pair.base]) {
+        if !clients.iter().any(|(known, _)| *known == spec) {
+            clients.push((spec, spec.start(servers.of(&spec)?)));
+        }
+    }
+    for round in 0..args.rounds {
+        for (pair, (ours, base)) in pairs.iter().zip(&mut measured) {
+            eprint!("\rbench: round {} of {}, {:4}", round + 1, args.rounds, pair.id);
+            let mut take = |spec: &Spec| -> Option<Sample> {
+                let (_, client) = clients.iter_mut().find(|(known, _)| known == spec)?;
+                let sample = compare::measure(client.as_mut().ok()?, length);
+                sample.map_err(|error| *client = Err(error)).ok()
+            };
+            // A B, then B A: what drifts, drifts for both.
+            let (first, second) = if round % 2 == 0 {
+                let first = take(&pair.ours);
+                (first, take(&pair.base))
+            } else {
+                let second = take(&pair.base);
+                (take(&pair.ours), second)
+            };
+            if let (Some(first), Some(second)) = (first, second) {
+                ours.push(first);
+                base.push(second);
+            }
+        }
+    }
+    eprintln!();
+    for (pair, (ours, base)) in pairs.iter().zip(measured) {
+        if ours.is_empty() {
+            let problem =
+                clients.iter().find(|(spec, client)| (*spec == pair.ours || *spec == pair.base) && client.is_err());
+            let problem = problem.and_then(|(_, client)| client.as_ref().err());
+            rows.push(Row::skipped(
+                pair.id,
+                pair.what,
+                problem.map_or("no samples".to_owned(), |problem| format!("{problem:#}")),
+            ));
+            continue;
+        }
+        let mut row = compare::judge(pair.id, pair.what, pair.figure, &ours, &base, pair.bar);
+        if pair.bar.is_infinite() {
+            (row.bar, row.ratio, row.verdict) = (String::new(), None, report::Verdict::Reported);
+        }
+        rows.push(row);
+        if let Some(bar) = pair.cpu_us {
+            let cpu = compare::median(ours.iter().map(Sample::cpu_us).collect());
+            rows.push(Row::at_most(pair.id, format!("{}: CPU of a message", pair.ours.name()), cpu, bar, "us"));
+        }
+        samples.insert(
+            format!("{} {} : {}", pair.id, pair.ours.name(), pair.base.name()),
+            ours.into_iter().zip(base).collect(),
+        );
+    }
+    Ok(())
+}
+
+/// Syscalls of a send: two runs of different length, and what they differ by.
+fn syscalls(servers: &Servers, rows: &mut Vec<Row>) -> Result<()> {
+    const COUNTS: [u64; 2] = [5_000, 15_000];
+    for (in_flight, bar) in [(64, 0.1), (1, 4.0)] {
+        let what = format!("syscalls of a send, {in_flight} in flight");
+        if !child::has("strace") {
+            rows.push(Row::skipped("P16", what, "no strace"));
+            continue;
+        }
+        let [less, more] = COUNTS.map(|count| traced(servers.address(Server::Broker, true)?, in_flight, count));
+        let each = (more? as f64 - less? as f64) / (COUNTS[1] - COUNTS[0]) as f64;
+        rows.push(Row::at_most("P16", what, each, bar, "syscalls"));
+    }
+    Ok(())
+}
+
+fn traced(address: &str, in_flight: usize, messages: u64) -> Result<u64> {
+    let file = std::env::temp_dir().join(format!("ferrocket-{}.strace", std::process::id()));
+    let mut strace = std::process::Command::new("strace");
+    strace.args(["-f", "-c", "-o"]).arg(&file).arg(std::env::current_exe()?);
+    strace.args(["client", "--kind", "send", "--address", address, "--in-flight", &in_flight.to_string()]);
+    strace.args(["--messages", &messages.to_string()]).stdin(Stdio::null()).stdout(Stdio::null());
+    let status = strace.status().context("cannot start strace")?;
+    let table = std::fs::read_to_string(&file).context("strace wrote nothing")?;
+    let _ = std::fs::remove_file(&file);
+    if !status.success() {
+        bail!("a traced client failed");
+    }
+    // `100.00 0.123456 1 4711 12 total`: the errors are left out when there are none.
+    let total = table.lines().rev().find(|line| line.trim_end().ends_with("total")).context("strace wrote no total")?;
+    total.split_whitespace().nth(3).and_then(|calls| calls.parse().ok()).context("strace's total is not a number")
+}
+
+/// Fresh processes, started one after the other; the median.
+fn start(first: First, what: &str, bar: f64, servers: &Servers) -> Result<Row> {
+    use clap::ValueEnum;
+    let name = first.to_possible_value().context("no name")?;
+    let address = servers.address(Server::Broker, false)?;
+    let mut times = Vec::new();
+    for _ in 0..11 {
+        let output = child::myself(None)?.args(["first", name.get_name(), address]).output()?;
+        if !output.status.success() {
+            return Ok(Row::skipped("P22", what, String::from_utf8_lossy(&output.stderr).trim()));
+        }
+        times.push(String::from_utf8_lossy(&output.stdout).trim().parse::<f64>()? / 1e6);
+    }
+    Ok(Row::at_most("P22", what, compare::median(times), bar, "ms"))
+}

@@ -1,0 +1,252 @@
+//! Limits on what does not move from run to run: instructions, allocations, packages, bytes. `cargo xtask test` runs it; it
+//! fails when a bar is missed.
+#![allow(clippy::disallowed_methods, reason = "a program that measures the real clock")]
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use ferrocket::HeaderFormat;
+use ferrocket_benches::{
+    alloc::{self, Counter, INSTRUMENTED_SYSTEM, StatsAlloc},
+    callgrind, child, load,
+    ops::Op,
+    report::{self, Row, Verdict},
+    serve::{self, Server},
+};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
+
+#[derive(Parser)]
+#[command(about = "Checks the limits on instructions, allocations, packages and size")]
+struct Args {
+    #[command(subcommand)]
+    own: Option<Own>,
+    /// Leaves out what needs a build: the size of the hello producer.
+    #[arg(long)]
+    no_build: bool,
+    /// Also measures a clean release build of the hello producer (P27), which takes minutes.
+    #[arg(long)]
+    build_time: bool,
+    /// Keeps callgrind's files in this folder, for callgrind_annotate.
+    #[arg(long)]
+    keep: Option<PathBuf>,
+}
+
+/// How this program starts itself.
+#[derive(Subcommand)]
+#[command(hide = true)]
+enum Own {
+    /// Does one operation this often.
+    Op { op: Op, times: usize },
+    /// Is a null server.
+    Serve { server: Server },
+}
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    match args.own {
+        Some(Own::Op { op, times }) => op.run(times, || {}),
+        Some(Own::Serve { server }) => serve::run(server)?,
+        None => return check(&args),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(args: &Args) -> Result<ExitCode> {
+    let mut rows = Vec::new();
+    instructions(args.keep.as_deref(), &mut rows)?;
+    allocations(&mut rows)?;
+    rows.push(send_allocations(1)?);
+    rows.push(send_allocations(64)?);
+    rows.push(packages()?);
+    rows.push(if args.no_build { Row::skipped("P25", "hello-producer, stripped", "--no-build") } else { size()? });
+    if args.build_time {
+        rows.push(build_time()?);
+    }
+    report::print(&rows);
+    let missed = || rows.iter().filter(|row| row.verdict == Verdict::Missed);
+    for row in missed().filter(|row| is_open(row)) {
+        eprintln!("gates: OPEN {} ({}): {} where the bar is {}", row.id, row.what, row.figure, row.bar);
+    }
+    let worse: Vec<_> = missed().filter(|row| !is_open(row)).map(|row| row.id.as_str()).collect();
+    if worse.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("gates: missed {}", worse.join(", "));
+    Ok(ExitCode::FAILURE)
+}
+
+/// Bars that are not reached yet, and how far above each the figure may be until it is: what was measured, plus 2 %. They are
+/// work to do, shown in every run, and may only get better. Remove a line when its bar is met.
+const OPEN: [(&str, f64); 9] = [
+    ("encode SEND_V2, JSON", 1.25),
+    ("the same with bname merged in", 1.44),
+    ("encode SEND_V2, binary", 2.08),
+    ("decode SEND answer, JSON, from frame to values", 1.81),
+    ("decode pulled message, 1 KiB, no CRC", 1.20),
+    ("the same with CRC", 1.11),
+    ("a send, 1 in flight", 2.20),
+    ("a send, 64 in flight", 2.40),
+    ("hello-producer, stripped, without TLS", 1.08),
+];
+
+/// Whether a bar that was missed is known to be, and the figure is not worse than it was.
+fn is_open(row: &Row) -> bool {
+    OPEN.iter().any(|(what, limit)| row.what == *what && row.ratio.is_some_and(|ratio| ratio <= *limit))
+}
+
+fn instructions(keep: Option<&Path>, rows: &mut Vec<Row>) -> Result<()> {
+    const BARS: [(&str, Op, &str, Option<f64>); 8] = [
+        ("P12", Op::EncodeJson, "encode SEND_V2, JSON", Some(4_000.0)),
+        ("P12", Op::EncodeJsonExtra, "the same with bname merged in", Some(4_000.0)),
+        ("P12", Op::EncodeBinary, "encode SEND_V2, binary", Some(1_000.0)),
+        ("P13", Op::DecodeAnswer, "decode SEND answer, JSON, from frame to values", Some(6_000.0)),
+        ("P13", Op::DecodeAnswerFrame, "of it: the frame", None),
+        ("P13", Op::DecodeAnswerHeader, "of it: frame and header", None),
+        ("P14", Op::DecodePulled, "decode pulled message, 1 KiB, no CRC", Some(600.0)),
+        ("P14", Op::DecodePulledCrc, "the same with CRC", Some(1_150.0)),
+    ];
+    if !child::has("valgrind") {
+        rows.push(Row::skipped("P12-P14", "instructions", "no valgrind"));
+        return Ok(());
+    }
+    for (id, op, what, bar) in BARS {
+        let figure = callgrind::instructions(op, keep)?;
+        rows.push(match bar {
+            Some(bar) => Row::at_most(id, what, figure.round(), bar, "instructions"),
+            None => Row::reported(id, what, format!("{figure:.0} instructions")),
+        });
+    }
+    Ok(())
+}
+
+fn allocations(rows: &mut Vec<Row>) -> Result<()> {
+    const BARS: [(&str, Op, &str, f64); 5] = [
+        ("P12", Op::EncodeJson, "encode SEND_V2, JSON", 0.0),
+        ("P12", Op::EncodeBinary, "encode SEND_V2, binary", 0.0),
+        ("P13", Op::DecodeAnswer, "decode SEND answer, JSON", 1.0),
+        ("P14", Op::DecodePulled, "decode pulled message, no CRC", 0.0),
+        ("P14", Op::DecodePulledCrc, "the same with CRC", 0.0),
+    ];
+    for (id, op, what, bar) in BARS {
+        let figure = alloc::of_op(op);
+        // One that is shared by hundreds, such as the handle of a read buffer, is none.
+        let count = (figure.count * 100.0).round() / 100.0;
+        let mut row = Row::at_most(id, what, count, bar, "allocations");
+        row.ratio = row.ratio.filter(|ratio| ratio.is_finite());
+        rows.push(row);
+    }
+    Ok(())
+}
+
+/// What a send allocates from the call to the dropped receipt, the connection's part included. The broker is another process.
+fn send_allocations(in_flight: usize) -> Result<Row> {
+    const SENDS: usize = 6_400;
+    let (server, address) = serve::start(Server::Broker, None)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let allocated = runtime.block_on(async {
+        let client = load::client(&address, HeaderFormat::Json).await?;
+        let producer = load::producer(&client).await?;
+        let send = async |count: usize| -> Result<alloc::Allocated> {
+            let mut messages: Vec<_> = (0..count).map(|_| load::message()).collect();
+            let counter = Counter::start();
+            while !messages.is_empty() {
+                if in_flight == 1 {
+                    if let Some(message) = messages.pop() {
+                        producer.send(message).await?;
+                    }
+                    continue;
+                }
+                let group = messages.split_off(messages.len().saturating_sub(in_flight));
+                let mut sends: Vec<_> = group.into_iter().map(|message| producer.send(message)).collect();
+                std::future::poll_fn(|cx| {
+                    sends.retain_mut(|send| std::pin::Pin::new(send).poll(cx).is_pending());
+                    if sends.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+                })
+                .await;
+            }
+            Ok(counter.per(count))
+        };
+        send(SENDS).await?;
+        send(SENDS).await
+    });
+    server.finish();
+    let allocated = allocated?;
+    // Buffers that hundreds of sends share show as hundredths.
+    let count = (allocated.count * 10.0).round() / 10.0;
+    let mut row = Row::at_most("P15", format!("a send, {in_flight} in flight"), count, 6.0, "allocations");
+    row.bar.push_str(", 1024 bytes");
+    row.figure.push_str(&format!(", {:.0} bytes", allocated.bytes));
+    row.ratio = row.ratio.map(|ratio| ratio.max(allocated.bytes / 1024.0));
+    if allocated.bytes > 1024.0 {
+        row.verdict = Verdict::Missed;
+    }
+    Ok(row)
+}
+
+fn cargo() -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    cargo
+}
+
+/// Third-party packages in the normal tree of the umbrella crate.
+fn packages() -> Result<Row> {
+    let what = "third-party packages";
+    let output = cargo()
+        .args(["tree", "--package", "ferrocket", "--edges", "normal", "--prefix", "none", "--no-dedupe", "--locked"])
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot run cargo")?;
+    if !output.status.success() {
+        return Ok(Row::skipped("P26", what, String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let packages: BTreeSet<_> = text
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(name, _)| *name != "ferrocket" && !name.starts_with("ferrocket-"))
+        .map(|(name, rest)| (name, rest.split(' ').next()))
+        .collect();
+    Ok(Row::at_most("P26", what, packages.len() as f64, 48.0, "packages"))
+}
+
+fn size() -> Result<Row> {
+    let what = "hello-producer, stripped, without TLS";
+    let mut build = cargo();
+    build.args(["build", "--profile", "small", "--package", "ferrocket-benches", "--bin", "hello-producer"]);
+    let output = build.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        bail!("hello-producer does not build");
+    }
+    let file = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .find(|file| file.file_stem().is_some_and(|stem| stem == "hello-producer"))
+        .context("cargo did not say where hello-producer is")?;
+    let bytes = std::fs::metadata(&file).with_context(|| file.display().to_string())?.len();
+    Ok(Row::at_most("P25", what, bytes as f64 / 1e6, 2.5, "MB"))
+}
+
+/// A clean build in a folder of its own. Only reported: it measures the machine and the compiler too.
+fn build_time() -> Result<Row> {
+    let folder = std::env::temp_dir().join(format!("ferrocket-build-{}", std::process::id()));
+    let begun = Instant::now();
+    let mut build = cargo();
+    build.env("CARGO_TARGET_DIR", &folder).args(["build", "--release", "--package", "ferrocket-benches"]);
+    let status = build.args(["--bin", "hello-producer"]).status();
+    let took = begun.elapsed();
+    let _ = std::fs::remove_dir_all(&folder);
+    if !status?.success() {
+        bail!("hello-producer does not build");
+    }
+    Ok(Row::reported("P27", "clean release build (bar: 75 CPU-s)", format!("{:.0} s on the clock", took.as_secs_f64())))
+}
