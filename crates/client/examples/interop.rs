@@ -89,7 +89,7 @@ fn message(topic: &str, index: usize) -> (Message, Vec<u8>) {
             .with_property("unicode-名", "naïve ✓ 🚀")
             .with_property("json", "{\"a\":\"b\\\"c\",\"d\":[1,2]}\n\t=;&");
     }
-    if index % 5 == 0 {
+    if index.is_multiple_of(5) {
         message = message.with_property("long", "x".repeat(1000));
     }
     (message, body)
