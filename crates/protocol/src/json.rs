@@ -8,27 +8,29 @@ use crate::{DecodeError, limits::MAX_JSON_DEPTH};
 /// Walks over JSON text. Every position is checked, and nesting is limited.
 #[derive(Clone, Debug)]
 pub(crate) struct Scanner<'a> {
-    bytes: &'a [u8],
+    /// UTF-8 as a whole, so that pieces need not be checked one by one.
+    text: &'a str,
     pub(crate) at: usize,
 }
 
 /// A string as it stands between its quotes.
 #[derive(Clone, Debug)]
 pub(crate) struct RawText<'a> {
-    pub(crate) bytes: &'a [u8],
+    pub(crate) text: &'a str,
     pub(crate) escaped: bool,
 }
 
 impl<'a> RawText<'a> {
     /// The text, unescaped. Borrowed when nothing was escaped.
+    #[inline]
     pub(crate) fn decode(&self) -> Result<Cow<'a, str>, DecodeError> {
-        let text = std::str::from_utf8(self.bytes).map_err(|_| DecodeError::Utf8("JSON text"))?;
+        let text = self.text;
         if self.escaped { unescape(text).map(Cow::Owned) } else { Ok(Cow::Borrowed(text)) }
     }
 
     /// Whether every escape can be read, without reading them.
     pub(crate) fn check(&self) -> Result<(), DecodeError> {
-        let mut rest = self.bytes;
+        let mut rest = self.text.as_bytes();
         while self.escaped
             && let Some(at) = rest.iter().position(|&byte| byte == b'\\')
         {
@@ -44,16 +46,26 @@ impl<'a> RawText<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Whether a text in quotes stands here, after blanks.
+    #[inline]
+    pub(crate) fn at_text(&mut self) -> bool {
+        matches!(self.peek(), Some(b'"' | b'\'')) || {
+            self.blanks();
+            matches!(self.peek(), Some(b'"' | b'\''))
+        }
     }
 
     pub(crate) fn error(&self, what: &'static str) -> DecodeError {
         DecodeError::Json { at: self.at, what }
     }
 
+    #[inline]
     pub(crate) fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+        self.text.as_bytes().get(self.at).copied()
     }
 
     pub(crate) fn blanks(&mut self) {
@@ -63,11 +75,17 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes one byte, after blanks, if it is this one.
+    #[inline]
     pub(crate) fn take(&mut self, byte: u8) -> bool {
-        self.blanks();
-        let found = self.peek() == Some(byte);
-        self.at += usize::from(found);
-        found
+        // Nearly always it stands here; only people write blanks.
+        if self.peek() != Some(byte) {
+            self.blanks();
+            if self.peek() != Some(byte) {
+                return false;
+            }
+        }
+        self.at += 1;
+        true
     }
 
     pub(crate) fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), DecodeError> {
@@ -75,33 +93,71 @@ impl<'a> Scanner<'a> {
     }
 
     pub(crate) fn range(&self, range: Range<usize>) -> &'a [u8] {
-        self.bytes.get(range).unwrap_or_default()
+        self.text.as_bytes().get(range).unwrap_or_default()
     }
 
     /// A string in double quotes, or in single ones, which 5.5.0 takes too.
+    #[inline]
     pub(crate) fn string(&mut self) -> Result<RawText<'a>, DecodeError> {
-        self.blanks();
         let quote = match self.peek() {
             Some(quote @ (b'"' | b'\'')) => quote,
+            _ if self.at_text() => self.peek().unwrap_or(b'"'),
             _ => return Err(self.error("a text in quotes should stand here")),
         };
         self.at += 1;
         let start = self.at;
-        let mut escaped = false;
-        let rest = self.bytes.get(start..).unwrap_or_default();
-        let mut index = 0;
-        while let Some(&byte) = rest.get(index) {
-            if byte == quote {
-                self.at = start + index + 1;
-                return Ok(RawText { bytes: rest.get(..index).unwrap_or_default(), escaped });
+        let (end, escaped) = if quote == b'"' { self.text_end::<b'"'>()? } else { self.text_end::<b'\''>()? };
+        Ok(RawText { text: self.text.get(start..end).unwrap_or_default(), escaped })
+    }
+
+    /// Passes over a string, and looks at its escapes.
+    #[inline]
+    pub(crate) fn skip_string(&mut self) -> Result<(), DecodeError> {
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            let start = self.at;
+            let (end, escaped) = self.text_end::<b'"'>()?;
+            if !escaped {
+                return Ok(());
             }
-            if byte == b'\\' {
-                escaped = true;
-                index += 1;
+            return RawText { text: self.text.get(start..end).unwrap_or_default(), escaped }.check();
+        }
+        self.string()?.check()
+    }
+
+    /// Goes behind the closing quote, and says where that stands and whether something was escaped.
+    #[inline]
+    fn text_end<const QUOTE: u8>(&mut self) -> Result<(usize, bool), DecodeError> {
+        let bytes = self.text.as_bytes();
+        let (mut from, mut escaped) = (self.at, false);
+        while let Some(found) = find_special::<QUOTE>(bytes, from) {
+            if bytes.get(found) == Some(&QUOTE) {
+                self.at = found + 1;
+                return Ok((found, escaped));
             }
-            index += 1;
+            escaped = true;
+            from = found + 2;
         }
         Err(self.error("a text has no end"))
+    }
+
+    /// A plain number from 0, as servers write them, if one stands here; nothing is passed over otherwise.
+    #[inline]
+    pub(crate) fn plain_number(&mut self) -> Option<i32> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let mut value: i64 = 0;
+        let mut length = 0;
+        while let Some(digit) = rest.get(length).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+            value = value * 10 + i64::from(digit);
+            length += 1;
+            if length > 10 {
+                return None;
+            }
+        }
+        let ends = length > 0 && matches!(rest.get(length), Some(b',' | b'}'));
+        let value = i32::try_from(value).ok().filter(|_| ends)?;
+        self.at += length;
+        Some(value)
     }
 
     /// Passes over any value and says where it stood.
@@ -163,7 +219,7 @@ impl<'a> Scanner<'a> {
     /// A number, `true`, `false` or `null`.
     fn bare(&mut self) -> Result<(), DecodeError> {
         let start = self.at;
-        let rest = self.bytes.get(start..).unwrap_or_default();
+        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
         let is_stop = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b':' | b' ' | b'\t' | b'\r' | b'\n');
         self.at += rest.iter().position(is_stop).unwrap_or(rest.len());
         let text = self.range(start..self.at);
@@ -176,6 +232,29 @@ impl<'a> Scanner<'a> {
             Err(self.error("a value should stand here"))
         }
     }
+}
+
+/// The next quote or backslash, eight bytes at a time.
+#[inline]
+fn find_special<const QUOTE: u8>(bytes: &[u8], from: usize) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let mut rest = bytes.get(from..)?;
+    let mut at = from;
+    while let Some((chunk, tail)) = rest.split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
+        // A byte that is zero behind the XOR borrows into its highest bit; the lowest such byte is the first found, and bytes
+        // that had the bit are none.
+        let quotes = (word ^ (ONES * QUOTE as u64)).wrapping_sub(ONES);
+        let backslashes = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+        let found = (quotes | backslashes) & !word & HIGHS;
+        if found != 0 {
+            return Some(at + (found.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+        rest = tail;
+    }
+    rest.iter().position(|byte| *byte == QUOTE || *byte == b'\\').map(|place| at + place)
 }
 
 fn unescape(text: &str) -> Result<String, DecodeError> {
@@ -230,14 +309,13 @@ fn hex4(text: &str) -> Option<(u32, &str)> {
 pub(crate) fn write_escaped(text: &str, out: &mut bytes::BytesMut) {
     use bytes::BufMut;
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let bytes = text.as_bytes();
-    let mut from = 0;
-    for (index, &byte) in bytes.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
+    let mut rest = text.as_bytes();
+    while let Some(at) = find_escaped(rest) {
+        let Some((before, [byte, after @ ..])) = rest.split_at_checked(at) else { break };
+        rest = after;
+        if !before.is_empty() {
+            out.put_slice(before);
         }
-        out.put_slice(bytes.get(from..index).unwrap_or_default());
-        from = index + 1;
         match byte {
             b'"' => out.put_slice(b"\\\""),
             b'\\' => out.put_slice(b"\\\\"),
@@ -250,7 +328,28 @@ pub(crate) fn write_escaped(text: &str, out: &mut bytes::BytesMut) {
             }
         }
     }
-    out.put_slice(bytes.get(from..).unwrap_or_default());
+    out.put_slice(rest);
+}
+
+/// The next byte that JSON escapes, eight bytes at a time.
+#[inline]
+fn find_escaped(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let mut at = 0;
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        // The lowest of the marked bytes is right; those above it may be marked by a borrow.
+        let below = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let found = below | zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            return Some(at + (found.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..)?;
+    rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\').map(|place| at + place)
 }
 
 /// Brings a body into standard JSON: bare and object keys become texts, single quotes double ones, and a comma before a
@@ -261,7 +360,7 @@ pub(crate) fn write_escaped(text: &str, out: &mut bytes::BytesMut) {
 ///
 /// When the text is not JSON in this wider sense.
 pub fn normalize(body: &[u8]) -> Result<Cow<'_, [u8]>, DecodeError> {
-    let mut scanner = Scanner::new(body);
+    let mut scanner = Scanner::new(std::str::from_utf8(body).map_err(|_| DecodeError::Utf8("JSON text"))?);
     let mut out = Vec::new();
     let mut copied = 0;
     normalize_value(&mut scanner, &mut out, &mut copied, 0)?;
@@ -334,7 +433,8 @@ fn requote(
     *copied = piece.end;
     let bytes = scanner.range(piece);
     let text = if bytes.first() == Some(&b'\'') {
-        Scanner::new(bytes).string()?.decode()?
+        let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Utf8("JSON text"))?;
+        Scanner::new(text).string()?.decode()?
     } else {
         Cow::Borrowed(std::str::from_utf8(bytes).map_err(|_| DecodeError::Utf8("JSON text"))?)
     };

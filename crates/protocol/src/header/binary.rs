@@ -12,14 +12,21 @@ const FIXED_BYTES: usize = 2 + 1 + 2 + 4 + 4;
 /// Writes a header. The caller has made sure that the code fits 16 bits.
 pub(crate) fn write(head: &Head<'_>, fields: &dyn WriteFields, extra: &[(&'static str, &str)], out: &mut BytesMut) {
     out.reserve(FIXED_BYTES + 8 + 512);
-    out.put_i16(head.code as i16);
-    out.put_u8(head.language.code());
-    out.put_i16(head.version as i16);
-    out.put_i32(head.opaque);
-    out.put_i32(head.flag);
+    let [code_0, code_1] = (head.code as i16).to_be_bytes();
+    let [version_0, version_1] = (head.version as i16).to_be_bytes();
+    let [opaque_0, opaque_1, opaque_2, opaque_3] = head.opaque.to_be_bytes();
+    let [flag_0, flag_1, flag_2, flag_3] = head.flag.to_be_bytes();
     let remark = head.remark.unwrap_or_default();
-    out.put_i32(remark.len() as i32);
-    out.put_slice(remark.as_bytes());
+    let [remark_0, remark_1, remark_2, remark_3] = (remark.len() as i32).to_be_bytes();
+    // One write instead of six: each has to look whether there is room.
+    #[rustfmt::skip]
+    out.put_slice(&[
+        code_0, code_1, head.language.code(), version_0, version_1, opaque_0, opaque_1, opaque_2, opaque_3,
+        flag_0, flag_1, flag_2, flag_3, remark_0, remark_1, remark_2, remark_3,
+    ]);
+    if !remark.is_empty() {
+        out.put_slice(remark.as_bytes());
+    }
     let length_at = out.len();
     out.put_i32(0);
     let mut sink = BinarySink { out };
@@ -41,16 +48,31 @@ struct BinarySink<'a> {
 }
 
 impl FieldSink for BinarySink<'_> {
+    #[inline]
     fn text(&mut self, name: &'static str, value: &str) {
-        self.out.reserve(name.len() + value.len() + 6);
-        self.out.put_i16(name.len() as i16);
-        self.out.put_slice(name.as_bytes());
-        self.out.put_i32(value.len() as i32);
-        self.out.put_slice(value.as_bytes());
+        let length = (value.len() as u32).to_be_bytes();
+        match name.as_bytes() {
+            // The hottest request has names of one letter.
+            [letter] => {
+                let [a, b, c, d] = length;
+                self.out.extend_from_slice(&[0, 1, *letter, a, b, c, d]);
+            }
+            name => {
+                self.out.extend_from_slice(&(name.len() as u16).to_be_bytes());
+                self.out.extend_from_slice(name);
+                self.out.extend_from_slice(&length);
+            }
+        }
+        self.out.extend_from_slice(value.as_bytes());
     }
 
     fn number(&mut self, name: &'static str, value: i64) {
-        self.text(name, itoa::Buffer::new().format(value));
+        match (name.as_bytes(), u8::try_from(value)) {
+            ([letter], Ok(digit @ 0..=9)) => {
+                self.out.extend_from_slice(&[0, 1, *letter, 0, 0, 0, 1, b'0' + digit]);
+            }
+            _ => self.text(name, itoa::Buffer::new().format(value)),
+        }
     }
 }
 

@@ -57,12 +57,14 @@ pub struct StoredMessages<'a> {
     buffer: &'a Bytes,
     at: usize,
     check_crc: bool,
+    /// The topic of the message before: nearly always that of the next one too.
+    topic: &'a str,
 }
 
 impl<'a> StoredMessages<'a> {
     /// The messages in the body of a pull answer. Checksums are compared.
     pub fn new(buffer: &'a Bytes) -> Self {
-        Self { buffer, at: 0, check_crc: true }
+        Self { buffer, at: 0, check_crc: true, topic: "" }
     }
 
     /// Does not compare checksums.
@@ -83,7 +85,7 @@ impl<'a> Iterator for StoredMessages<'a> {
             Some(size) if size >= MIN_BYTES && size <= rest.len() => {
                 let start = self.at;
                 self.at += size;
-                Some(read_record(self.buffer, start, size, self.check_crc))
+                Some(read_record(self.buffer, start, size, self.check_crc, &mut self.topic))
             }
             _ => {
                 self.at = self.buffer.len();
@@ -116,7 +118,7 @@ impl<'a> Cursor<'a> {
         self.take().map(i64::from_be_bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     fn host(&mut self, v6: bool) -> Option<Option<SocketAddr>> {
         let ip = if v6 {
             IpAddr::V6(Ipv6Addr::from(self.take::<16>()?))
@@ -136,7 +138,13 @@ impl<'a> Cursor<'a> {
     }
 }
 
-fn read_record(buffer: &Bytes, start: usize, size: usize, check_crc: bool) -> Result<StoredMessage<'_>, DecodeError> {
+fn read_record<'a>(
+    buffer: &'a Bytes,
+    start: usize,
+    size: usize,
+    check_crc: bool,
+    known_topic: &mut &'a str,
+) -> Result<StoredMessage<'a>, DecodeError> {
     let record = buffer.get(start..start + size).unwrap_or_default();
     let broken = || DecodeError::Lengths("a stored message");
     let mut cursor = Cursor { bytes: record, at: 4 };
@@ -189,8 +197,11 @@ fn read_record(buffer: &Bytes, start: usize, size: usize, check_crc: bool) -> Re
         Some((message, topic))
     };
     let (mut message, topic) = fields().ok_or_else(broken)?;
-    message.topic = std::str::from_utf8(record.get(topic).unwrap_or_default())
-        .map_err(|_| DecodeError::Utf8("the topic of a stored message"))?;
+    let topic = record.get(topic).unwrap_or_default();
+    if topic != known_topic.as_bytes() {
+        *known_topic = std::str::from_utf8(topic).map_err(|_| DecodeError::Utf8("the topic of a stored message"))?;
+    }
+    message.topic = known_topic;
     if check_crc && !message.body.is_empty() {
         message.is_intact = body_crc(&message.body) == message.crc;
     }
