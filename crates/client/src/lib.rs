@@ -65,3 +65,8 @@ pub mod consumer {
         IntoOutcome, Listener, NoListener, Outcome, PushConsumer, PushConsumerBuilder, QueueHealth, QueueState,
     };
 }
+
+/// The code of the repository's README, compiled and run by the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct RepositoryReadme;

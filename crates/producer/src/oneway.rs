@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use ferrocket_backend::{BoxFuture, SendRequest};
+use ferrocket_backend::BoxFuture;
 use ferrocket_model::{Failure, Message};
 use tokio::time::Instant;
 
@@ -35,17 +35,7 @@ async fn hand_over(core: &Core, message: &Message, target: Target, timeout: Dura
         Some(queue) => queue,
         None => choose(core, message, &route, None)?,
     };
-    let request = SendRequest {
-        group: &core.group,
-        queue: &queue,
-        body: &prepared.body,
-        encoding: prepared.encoding,
-        properties: &prepared.properties,
-        flag: message.flag(),
-        born_ms: prepared.born_ms,
-        new_topic_queues,
-        timeout: left(),
-    };
+    let request = prepared.request(core, message, &queue, left());
     core.stack.backend.send_oneway(request).await?;
     core.stats.succeeded(started.elapsed(), 1);
     Ok(())

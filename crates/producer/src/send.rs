@@ -77,17 +77,7 @@ async fn run(
             return Err(out_of_time(message, timeout));
         };
         let began = Instant::now();
-        let request = SendRequest {
-            group: &core.group,
-            queue: &queue,
-            body: &prepared.body,
-            encoding: prepared.encoding,
-            properties: &prepared.properties,
-            flag: message.flag(),
-            born_ms: prepared.born_ms,
-            new_topic_queues,
-            timeout: attempt_timeout,
-        };
+        let request = prepared.request(core, message, &queue, attempt_timeout);
         let answer = core.stack.backend.send(request).await;
         let took = began.elapsed();
         match answer {
@@ -197,6 +187,27 @@ impl Prepared {
             (message.body().clone(), BodyEncoding::Plain)
         };
         Ok(Self { id, properties: text, body, encoding, born_ms })
+    }
+
+    /// One attempt of it.
+    pub(crate) fn request<'a>(
+        &'a self,
+        core: &'a Core,
+        message: &Message,
+        queue: &'a MessageQueue,
+        timeout: Duration,
+    ) -> SendRequest<'a> {
+        SendRequest {
+            group: &core.group,
+            queue,
+            body: &self.body,
+            encoding: self.encoding,
+            properties: &self.properties,
+            flag: message.flag(),
+            born_ms: self.born_ms,
+            new_topic_queues: core.options.new_topic_queues,
+            timeout,
+        }
     }
 }
 
