@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::{
     DecodeError, Fields, Frame, HeaderFormat, Language, ResponseCode,
-    header::{binary, json},
+    header::{FieldIndex, binary, json},
 };
 
 /// The two bits that a header's flag has.
@@ -46,6 +46,7 @@ pub struct Command {
     format: HeaderFormat,
     remark: Option<Range<usize>>,
     fields: Option<Range<usize>>,
+    index: FieldIndex,
     header: Bytes,
     body: Bytes,
 }
@@ -70,6 +71,7 @@ impl Command {
                     format,
                     remark: head.remark,
                     fields: head.fields,
+                    index: head.index,
                     header,
                     body,
                 })
@@ -85,6 +87,7 @@ impl Command {
                     format,
                     remark: head.remark,
                     fields: head.fields,
+                    index: head.index,
                     header,
                     body,
                 })
@@ -123,7 +126,7 @@ impl Command {
 
     /// The ext fields.
     pub fn fields(&self) -> Fields<'_> {
-        Fields::new(self.format, &self.header, self.fields.clone())
+        Fields::new(self.format, &self.header, self.fields.clone(), &self.index)
     }
 
     /// Whether there were ext fields at all; an empty set counts.

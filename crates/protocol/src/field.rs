@@ -2,7 +2,10 @@ use std::{borrow::Cow, ops::Range};
 
 use ferrocket_model::{BrokerName, Group, Topic};
 
-use crate::{DecodeError, HeaderFormat, header};
+use crate::{
+    DecodeError, HeaderFormat,
+    header::{self, FieldIndex, Place},
+};
 
 /// Takes the ext fields of a header, one by one, in the byte order of their names.
 ///
@@ -96,8 +99,19 @@ impl<T: FieldValue> FieldValue for Option<T> {
     }
 }
 
-/// Reads the text of one field as its type.
-pub(crate) fn read_value<T: FieldValue>(name: &'static str, text: &str) -> Result<T, DecodeError> {
+/// Name and value of a field, as bytes of UTF-8.
+pub(crate) type RawField<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
+/// The text of a field.
+#[inline]
+pub(crate) fn text(value: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(value).map_err(|_| DecodeError::Utf8("an ext field"))
+}
+
+/// Reads one field as its type.
+#[inline]
+pub(crate) fn read_value<T: FieldValue>(name: &'static str, value: &[u8]) -> Result<T, DecodeError> {
+    let text = text(value)?;
     T::from_text(text).ok_or_else(|| DecodeError::Field {
         name,
         value: text.chars().take(40).collect(),
@@ -115,18 +129,39 @@ pub struct Fields<'a> {
 #[derive(Clone, Debug)]
 enum Inner<'a> {
     None,
+    Noted { header: &'a [u8], places: std::slice::Iter<'a, Place> },
     Json(header::json::FieldReader<'a>),
     Binary(header::binary::FieldReader<'a>),
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) fn new(format: HeaderFormat, header: &'a [u8], range: Option<Range<usize>>) -> Self {
-        let inner = match (range.and_then(|range| header.get(range)), format) {
-            (None, _) => Inner::None,
-            (Some(bytes), HeaderFormat::Json) => Inner::Json(header::json::FieldReader::new(bytes)),
-            (Some(bytes), HeaderFormat::Binary) => Inner::Binary(header::binary::FieldReader::new(bytes)),
+    pub(crate) fn new(
+        format: HeaderFormat,
+        header: &'a [u8],
+        range: Option<Range<usize>>,
+        index: &'a FieldIndex,
+    ) -> Self {
+        let inner = match (range.and_then(|range| header.get(range)), index.places(), format) {
+            (None, _, _) => Inner::None,
+            (Some(_), Some(places), _) => Inner::Noted { header, places: places.iter() },
+            (Some(bytes), None, HeaderFormat::Json) => Inner::Json(header::json::FieldReader::new(bytes)),
+            (Some(bytes), None, HeaderFormat::Binary) => Inner::Binary(header::binary::FieldReader::new(bytes)),
         };
         Self { inner }
+    }
+
+    /// The next field as bytes, of which only those that somebody wants need to be made text again.
+    #[inline]
+    pub(crate) fn next_raw(&mut self) -> Option<Result<RawField<'a>, DecodeError>> {
+        if let Inner::Noted { header, places } = &mut self.inner {
+            let place = places.next()?;
+            return Some(Ok((Cow::Borrowed(place.name(header)), Cow::Borrowed(place.value(header)))));
+        }
+        let bytes = |text: Cow<'a, str>| match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        };
+        Some(self.next()?.map(|(name, value)| (bytes(name), bytes(value))))
     }
 
     /// The value of one field; the last of several.
@@ -152,6 +187,9 @@ impl<'a> Iterator for Fields<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let item = match &mut self.inner {
             Inner::None => None,
+            Inner::Noted { header, places } => places
+                .next()
+                .map(|place| Ok((Cow::Borrowed(text(place.name(header))?), Cow::Borrowed(text(place.value(header))?)))),
             Inner::Json(reader) => reader.next_field(),
             Inner::Binary(reader) => reader.next_field(),
         };
@@ -189,12 +227,13 @@ macro_rules! header_fields {
             #[allow(unused_mut, unused_variables, reason = "headers without fields")]
             pub(crate) fn read_fields(command: &$crate::Command) -> Result<Self, $crate::DecodeError> {
                 $(let mut $field: Option<$type> = None;)*
-                for item in command.fields() {
+                let mut fields = command.fields();
+                while let Some(item) = fields.next_raw() {
                     let (name, value) = item?;
-                    match &*name {
-                        $($wire => $field = Some($crate::field::header_fields!(@read $kind $type, $wire, &value)),)*
-                        _ => {}
-                    }
+                    $(if *name == *$wire.as_bytes() {
+                        $field = Some($crate::field::header_fields!(@read $kind $type, $wire, &value));
+                        continue;
+                    })*
                 }
                 Ok(Self { $($field: $crate::field::header_fields!(@take $kind $field $wire),)* })
             }

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use crate::{DecodeError, limits::MAX_JSON_DEPTH};
+use crate::{DecodeError, header::Tail, limits::MAX_JSON_DEPTH};
 
 /// Walks over JSON text. Every position is checked, and nesting is limited.
 #[derive(Clone, Debug)]
@@ -110,19 +110,31 @@ impl<'a> Scanner<'a> {
         Ok(RawText { text: self.text.get(start..end).unwrap_or_default(), escaped })
     }
 
-    /// Passes over a string, and looks at its escapes.
+    /// Passes over a string, and looks at its escapes. Says where its text stands, if nothing in it is escaped.
     #[inline]
-    pub(crate) fn skip_string(&mut self) -> Result<(), DecodeError> {
+    pub(crate) fn skip_string(&mut self) -> Result<Option<Range<usize>>, DecodeError> {
         if self.peek() == Some(b'"') {
             self.at += 1;
             let start = self.at;
             let (end, escaped) = self.text_end::<b'"'>()?;
             if !escaped {
-                return Ok(());
+                return Ok(Some(start..end));
             }
-            return RawText { text: self.text.get(start..end).unwrap_or_default(), escaped }.check();
+            RawText { text: self.text.get(start..end).unwrap_or_default(), escaped }.check()?;
+            return Ok(None);
         }
-        self.string()?.check()
+        self.string()?.check()?;
+        Ok(None)
+    }
+
+    /// Takes these bytes, if they stand here.
+    #[inline]
+    pub(crate) fn literal(&mut self, bytes: &[u8]) -> bool {
+        let stands = self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(bytes));
+        if stands {
+            self.at += bytes.len();
+        }
+        stands
     }
 
     /// Goes behind the closing quote, and says where that stands and whether something was escaped.
@@ -305,51 +317,88 @@ fn hex4(text: &str) -> Option<(u32, &str)> {
     Some((unit, text.get(4..)?))
 }
 
-/// Appends text between quotes, escaping what JSON must escape.
-pub(crate) fn write_escaped(text: &str, out: &mut bytes::BytesMut) {
-    use bytes::BufMut;
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut rest = text.as_bytes();
-    while let Some(at) = find_escaped(rest) {
-        let Some((before, [byte, after @ ..])) = rest.split_at_checked(at) else { break };
-        rest = after;
-        if !before.is_empty() {
-            out.put_slice(before);
-        }
-        match byte {
-            b'"' => out.put_slice(b"\\\""),
-            b'\\' => out.put_slice(b"\\\\"),
-            b'\n' => out.put_slice(b"\\n"),
-            b'\r' => out.put_slice(b"\\r"),
-            b'\t' => out.put_slice(b"\\t"),
-            _ => {
-                let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
-                out.put_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
+/// The most bytes that one byte becomes: `\u001f`.
+pub(crate) const MAX_ESCAPED: usize = 6;
+
+/// Writes the inside of a text, escaping what JSON must escape.
+pub(crate) fn write_escaped(text: &str, tail: &mut Tail<'_>) {
+    let room = tail.room(text.len() * MAX_ESCAPED + 8);
+    let written = escape(text.as_bytes(), room);
+    tail.advance(written);
+}
+
+/// Eight bytes at a time: they are stored as they are, and where one of them must be escaped, it is written over from there.
+pub(crate) fn escape(text: &[u8], out: &mut [u8]) -> usize {
+    let (mut read, mut written) = (0, 0);
+    while let Some(chunk) = text.get(read..).and_then(|rest| rest.first_chunk::<8>()) {
+        let Some(slot) = out.get_mut(written..).and_then(|rest| rest.first_chunk_mut::<8>()) else { break };
+        *slot = *chunk;
+        match first_escaped(u64::from_le_bytes(*chunk)) {
+            None => {
+                read += 8;
+                written += 8;
+            }
+            Some(clean) => {
+                read += clean;
+                written += clean;
+                let byte = text.get(read).copied().unwrap_or_default();
+                written += escape_byte(byte, out.get_mut(written..).unwrap_or_default());
+                read += 1;
             }
         }
     }
-    out.put_slice(rest);
+    // What is left is less than eight bytes: blanks fill it up.
+    loop {
+        let rest = text.get(read..).unwrap_or_default();
+        let mut chunk = [b' '; 8];
+        let Some(start) = chunk.get_mut(..rest.len()).filter(|_| !rest.is_empty()) else { return written };
+        start.copy_from_slice(rest);
+        let Some(slot) = out.get_mut(written..).and_then(|rest| rest.first_chunk_mut::<8>()) else { return written };
+        *slot = chunk;
+        match first_escaped(u64::from_le_bytes(chunk)) {
+            None => return written + rest.len(),
+            Some(clean) => {
+                written += clean;
+                let byte = rest.get(clean).copied().unwrap_or_default();
+                written += escape_byte(byte, out.get_mut(written..).unwrap_or_default());
+                read += clean + 1;
+            }
+        }
+    }
 }
 
-/// The next byte that JSON escapes, eight bytes at a time.
+/// Which of eight bytes is the first one that JSON escapes.
 #[inline]
-fn find_escaped(bytes: &[u8]) -> Option<usize> {
+fn first_escaped(word: u64) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    let mut at = 0;
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*chunk);
-        // The lowest of the marked bytes is right; those above it may be marked by a borrow.
-        let below = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-        let found = below | zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
-        if found != 0 {
-            return Some(at + (found.trailing_zeros() / 8) as usize);
+    let zeros = |word: u64| word.wrapping_sub(ONES);
+    // The lowest of the marked bytes is right; those above it may be marked by a borrow.
+    let below = word.wrapping_sub(ONES * 0x20);
+    let marked = below | zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
+    let found = marked & !word & HIGHS;
+    (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
+}
+
+#[inline]
+fn escape_byte(byte: u8, out: &mut [u8]) -> usize {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let short = match byte {
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0..0x20 => {
+            if let Some(slot) = out.first_chunk_mut::<MAX_ESCAPED>() {
+                *slot = [b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), HEX[usize::from(byte & 15)]];
+            }
+            return MAX_ESCAPED;
         }
-        at += 8;
+        quote => quote,
+    };
+    if let Some(slot) = out.first_chunk_mut::<2>() {
+        *slot = [b'\\', short];
     }
-    let rest = bytes.get(at..)?;
-    rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\').map(|place| at + place)
+    2
 }
 
 /// Brings a body into standard JSON: bare and object keys become texts, single quotes double ones, and a comma before a

@@ -2,34 +2,41 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
-use crate::{DecodeError, FieldSink, Language, WriteFields, command::Head, limits};
+use crate::{
+    DecodeError, FieldSink, Language, WriteFields,
+    command::Head,
+    header::{FieldIndex, Tail},
+    limits,
+};
 
 /// Where the length of the ext fields stands when there is no remark.
 const FIXED_BYTES: usize = 2 + 1 + 2 + 4 + 4;
 
+/// What a header takes, nearly always: room that is made at once.
+const EXPECTED_BYTES: usize = FIXED_BYTES + 8 + 512;
+
 /// Writes a header. The caller has made sure that the code fits 16 bits.
 pub(crate) fn write(head: &Head<'_>, fields: &dyn WriteFields, extra: &[(&'static str, &str)], out: &mut BytesMut) {
-    out.reserve(FIXED_BYTES + 8 + 512);
+    let mut tail = Tail::new(out, EXPECTED_BYTES);
     let [code_0, code_1] = (head.code as i16).to_be_bytes();
     let [version_0, version_1] = (head.version as i16).to_be_bytes();
     let [opaque_0, opaque_1, opaque_2, opaque_3] = head.opaque.to_be_bytes();
     let [flag_0, flag_1, flag_2, flag_3] = head.flag.to_be_bytes();
     let remark = head.remark.unwrap_or_default();
     let [remark_0, remark_1, remark_2, remark_3] = (remark.len() as i32).to_be_bytes();
-    // One write instead of six: each has to look whether there is room.
     #[rustfmt::skip]
-    out.put_slice(&[
+    tail.put_array(&[
         code_0, code_1, head.language.code(), version_0, version_1, opaque_0, opaque_1, opaque_2, opaque_3,
         flag_0, flag_1, flag_2, flag_3, remark_0, remark_1, remark_2, remark_3,
     ]);
     if !remark.is_empty() {
-        out.put_slice(remark.as_bytes());
+        tail.put(remark.as_bytes());
     }
-    let length_at = out.len();
-    out.put_i32(0);
-    let mut sink = BinarySink { out };
+    let length_at = tail.position();
+    tail.put_array(&[0; 4]);
+    let mut sink = BinarySink { tail };
     if extra.is_empty() {
         fields.write_fields(&mut sink);
     } else {
@@ -37,41 +44,65 @@ pub(crate) fn write(head: &Head<'_>, fields: &dyn WriteFields, extra: &[(&'stati
         fields.write_fields(&mut merged);
         merged.finish();
     }
-    let length = (out.len() - length_at - 4) as u32;
-    if let Some(slot) = out.get_mut(length_at..length_at + 4) {
-        slot.copy_from_slice(&length.to_be_bytes());
-    }
+    let mut tail = sink.tail;
+    let length = (tail.position() - length_at - 4) as u32;
+    tail.patch(length_at, length.to_be_bytes());
+    tail.finish();
 }
 
 struct BinarySink<'a> {
-    out: &'a mut BytesMut,
+    tail: Tail<'a>,
+}
+
+impl BinarySink<'_> {
+    // Kept apart: they would make the short ways longer.
+    #[inline(never)]
+    fn long_name(&mut self, name: &[u8], length: [u8; 4]) {
+        self.tail.put_array(&(name.len() as u16).to_be_bytes());
+        self.tail.put(name);
+        self.tail.put_array(&length);
+    }
+
+    #[inline(never)]
+    fn long_number(&mut self, name: &'static str, value: i64) {
+        self.text(name, itoa::Buffer::new().format(value));
+    }
 }
 
 impl FieldSink for BinarySink<'_> {
-    #[inline]
     fn text(&mut self, name: &'static str, value: &str) {
-        let length = (value.len() as u32).to_be_bytes();
+        let value = value.as_bytes();
+        let [a, b, c, d] = (value.len() as u32).to_be_bytes();
         match name.as_bytes() {
             // The hottest request has names of one letter.
             [letter] => {
-                let [a, b, c, d] = length;
-                self.out.extend_from_slice(&[0, 1, *letter, a, b, c, d]);
+                let bytes = 7 + value.len();
+                let slot = self.tail.room(bytes).get_mut(..bytes);
+                let Some((start, rest)) = slot.and_then(|slot| slot.split_first_chunk_mut::<7>()) else { return };
+                *start = [0, 1, *letter, a, b, c, d];
+                rest.copy_from_slice(value);
+                self.tail.advance(bytes);
             }
             name => {
-                self.out.extend_from_slice(&(name.len() as u16).to_be_bytes());
-                self.out.extend_from_slice(name);
-                self.out.extend_from_slice(&length);
+                self.long_name(name, [a, b, c, d]);
+                self.tail.put(value);
             }
         }
-        self.out.extend_from_slice(value.as_bytes());
     }
 
     fn number(&mut self, name: &'static str, value: i64) {
         match (name.as_bytes(), u8::try_from(value)) {
-            ([letter], Ok(digit @ 0..=9)) => {
-                self.out.extend_from_slice(&[0, 1, *letter, 0, 0, 0, 1, b'0' + digit]);
+            ([letter], Ok(digit @ 0..=9)) => self.tail.put_array(&[0, 1, *letter, 0, 0, 0, 1, b'0' + digit]),
+            _ => self.long_number(name, value),
+        }
+    }
+
+    fn boolean(&mut self, name: &'static str, value: bool) {
+        match (name.as_bytes(), value) {
+            ([letter], false) => {
+                self.tail.put_array(&[0, 1, *letter, 0, 0, 0, 5, b'f', b'a', b'l', b's', b'e']);
             }
-            _ => self.text(name, itoa::Buffer::new().format(value)),
+            (_, value) => self.text(name, if value { "true" } else { "false" }),
         }
     }
 }
@@ -85,6 +116,7 @@ pub(crate) struct BinaryHead {
     pub(crate) flag: i32,
     pub(crate) remark: Option<Range<usize>>,
     pub(crate) fields: Option<Range<usize>>,
+    pub(crate) index: FieldIndex,
 }
 
 /// Reads a header.
@@ -104,16 +136,23 @@ pub(crate) fn read(header: &[u8]) -> Result<BinaryHead, DecodeError> {
     let fields = reader.range()?;
     let fields = (!fields.is_empty()).then_some(fields);
     // Read them through once, so that a frame with a broken header is refused before anybody acts on it.
+    let mut index = FieldIndex::default();
     let mut count = 0;
-    let mut check = FieldReader::new(fields.clone().and_then(|range| header.get(range)).unwrap_or_default());
-    while let Some(field) = check.next_field() {
-        field?;
+    let end = fields.as_ref().map_or(0, |fields| fields.end);
+    let start = fields.as_ref().map_or(0, |fields| fields.start);
+    let mut reader = Reader { bytes: header.get(..end).unwrap_or_default(), at: start };
+    while reader.at < end {
+        let (name, value) = reader.field()?;
+        if !name.is_empty() && !value.is_empty() {
+            index.note(name, value);
+        }
         count += 1;
         if count > limits::MAX_EXT_FIELDS {
             return Err(DecodeError::TooManyFields(limits::MAX_EXT_FIELDS));
         }
     }
-    Ok(BinaryHead { code, language: Language::from_code(i64::from(language)), version, opaque, flag, remark, fields })
+    let language = Language::from_code(i64::from(language));
+    Ok(BinaryHead { code, language, version, opaque, flag, remark, fields, index })
 }
 
 /// Hands out ext fields. A zero-length name or value means "absent" on the wire, and is passed over.
@@ -135,7 +174,7 @@ impl<'a> FieldReader<'a> {
             }
             match self.reader.field() {
                 Ok((name, value)) if name.is_empty() || value.is_empty() => {}
-                Ok((name, value)) => return Some(Ok((Cow::Borrowed(name), Cow::Borrowed(value)))),
+                Ok((name, value)) => return Some(Ok((self.reader.text(name), self.reader.text(value)))),
                 Err(error) => return Some(Err(error)),
             }
         }
@@ -170,13 +209,23 @@ impl<'a> Reader<'a> {
         Ok(start..self.at)
     }
 
-    fn field(&mut self) -> Result<(&'a str, &'a str), DecodeError> {
+    /// Where name and value stand; both are text.
+    fn field(&mut self) -> Result<(Range<usize>, Range<usize>), DecodeError> {
         let length = i16::from_be_bytes(self.take()?);
         let length = usize::try_from(length).map_err(|_| DecodeError::Lengths("a binary header"))?;
+        let start = self.at;
         let name = self.slice(length)?;
         let value = self.range()?;
-        let value = self.bytes.get(value).unwrap_or_default();
-        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| DecodeError::Utf8("an ext field"));
-        Ok((text(name)?, text(value)?))
+        let value_bytes = self.bytes.get(value.clone()).unwrap_or_default();
+        for bytes in [name, value_bytes] {
+            std::str::from_utf8(bytes).map_err(|_| DecodeError::Utf8("an ext field"))?;
+        }
+        Ok((start..start + length, value))
+    }
+
+    /// Text that was found to be some.
+    fn text(&self, range: Range<usize>) -> Cow<'a, str> {
+        let bytes = self.bytes.get(range).unwrap_or_default();
+        Cow::Borrowed(std::str::from_utf8(bytes).unwrap_or_default())
     }
 }

@@ -2,23 +2,27 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use crate::{
     DecodeError, FieldSink, Language, WriteFields,
     command::Head,
-    json::{Scanner, write_escaped},
+    header::{FieldIndex, Tail},
+    json::{MAX_ESCAPED, Scanner, escape, write_escaped},
     limits,
 };
 
+/// What a header takes, nearly always: room that is made at once.
+const EXPECTED_BYTES: usize = 768;
+
 /// Writes a header.
 pub(crate) fn write(head: &Head<'_>, fields: &dyn WriteFields, extra: &[(&'static str, &str)], out: &mut BytesMut) {
-    out.reserve(768);
+    let mut tail = Tail::new(out, EXPECTED_BYTES);
     let mut number = itoa::Buffer::new();
-    out.put_slice(b"{\"code\":");
-    out.put_slice(number.format(head.code).as_bytes());
-    out.put_slice(b",\"extFields\":{");
-    let mut sink = JsonSink { out, first: true };
+    tail.put_array(b"{\"code\":");
+    tail.put(number.format(head.code).as_bytes());
+    tail.put_array(b",\"extFields\":");
+    let mut sink = JsonSink { tail, before: b'{' };
     if extra.is_empty() {
         fields.write_fields(&mut sink);
     } else {
@@ -26,53 +30,95 @@ pub(crate) fn write(head: &Head<'_>, fields: &dyn WriteFields, extra: &[(&'stati
         fields.write_fields(&mut merged);
         merged.finish();
     }
-    out.put_slice(b"},\"flag\":");
-    out.put_slice(number.format(head.flag).as_bytes());
-    out.put_slice(b",\"language\":\"");
-    out.put_slice(head.language.name().as_bytes());
-    out.put_slice(b"\",\"opaque\":");
-    out.put_slice(number.format(head.opaque).as_bytes());
-    if let Some(remark) = head.remark {
-        out.put_slice(b",\"remark\":\"");
-        write_escaped(remark, out);
-        out.put_u8(b'"');
+    let JsonSink { mut tail, before } = sink;
+    if before == b'{' {
+        tail.put_array(b"{");
     }
-    out.put_slice(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
-    out.put_slice(number.format(head.version).as_bytes());
-    out.put_u8(b'}');
+    tail.put_array(b"},\"flag\":");
+    tail.put(number.format(head.flag).as_bytes());
+    tail.put_array(b",\"language\":\"");
+    tail.put(head.language.name().as_bytes());
+    tail.put_array(b"\",\"opaque\":");
+    tail.put(number.format(head.opaque).as_bytes());
+    if let Some(remark) = head.remark {
+        tail.put_array(b",\"remark\":\"");
+        write_escaped(remark, &mut tail);
+        tail.put_array(b"\"");
+    }
+    tail.put_array(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
+    tail.put(number.format(head.version).as_bytes());
+    tail.put_array(b"}");
+    tail.finish();
 }
 
 struct JsonSink<'a> {
-    out: &'a mut BytesMut,
-    first: bool,
+    tail: Tail<'a>,
+    /// What stands before the next field.
+    before: u8,
 }
 
 impl JsonSink<'_> {
+    #[inline]
     fn name(&mut self, name: &'static str) {
-        let first = std::mem::take(&mut self.first);
         match name.as_bytes() {
             // The hottest request has names of one letter.
-            [letter] if !first => self.out.put_slice(&[b',', b'"', *letter, b'"', b':', b'"']),
-            name => {
-                self.out.put_slice(if first { b"\"" } else { b",\"" });
-                self.out.put_slice(name);
-                self.out.put_slice(b"\":\"");
+            [letter] => {
+                self.tail.put_array(&[self.before, b'"', *letter, b'"', b':', b'"']);
+                self.before = b',';
             }
+            name => self.long_name(name),
         }
+    }
+
+    // Kept apart, as below: it would make the short way longer.
+    #[inline(never)]
+    fn long_name(&mut self, name: &[u8]) {
+        self.tail.put_array(&[self.before, b'"']);
+        self.tail.put(name);
+        self.tail.put_array(b"\":\"");
+        self.before = b',';
+    }
+
+    #[inline(never)]
+    fn long_number(&mut self, name: &'static str, value: i64) {
+        self.name(name);
+        self.tail.put(itoa::Buffer::new().format(value).as_bytes());
+        self.tail.put_array(b"\"");
     }
 }
 
 impl FieldSink for JsonSink<'_> {
     fn text(&mut self, name: &'static str, value: &str) {
-        self.name(name);
-        write_escaped(value, self.out);
-        self.out.put_u8(b'"');
+        if name.len() > 1 {
+            self.long_name(name.as_bytes());
+            write_escaped(value, &mut self.tail);
+            return self.tail.put_array(b"\"");
+        }
+        let room = self.tail.room(value.len() * MAX_ESCAPED + 16);
+        let letter = name.as_bytes().first().copied().unwrap_or_default();
+        let Some((start, rest)) = room.split_first_chunk_mut::<6>() else { return };
+        *start = [self.before, b'"', letter, b'"', b':', b'"'];
+        let written = escape(value.as_bytes(), rest);
+        if let Some(end) = rest.get_mut(written) {
+            *end = b'"';
+        }
+        self.before = b',';
+        self.tail.advance(6 + written + 1);
     }
 
     fn number(&mut self, name: &'static str, value: i64) {
+        match (name.as_bytes(), u8::try_from(value)) {
+            ([letter], Ok(digit @ 0..=9)) => {
+                self.tail.put_array(&[self.before, b'"', *letter, b'"', b':', b'"', b'0' + digit, b'"']);
+                self.before = b',';
+            }
+            _ => self.long_number(name, value),
+        }
+    }
+
+    fn boolean(&mut self, name: &'static str, value: bool) {
         self.name(name);
-        self.out.put_slice(itoa::Buffer::new().format(value).as_bytes());
-        self.out.put_u8(b'"');
+        if value { self.tail.put_array(b"true\"") } else { self.tail.put_array(b"false\"") }
     }
 }
 
@@ -88,6 +134,7 @@ pub(crate) struct JsonHead {
     pub(crate) remark: Option<Range<usize>>,
     /// The object of ext fields with its braces.
     pub(crate) fields: Option<Range<usize>>,
+    pub(crate) index: FieldIndex,
 }
 
 /// Reads a header. Unknown keys are passed over; later duplicates win; numbers may be texts.
@@ -98,22 +145,24 @@ pub(crate) fn read(header: &[u8]) -> Result<JsonHead, DecodeError> {
     scanner.expect(b'{', "a header should begin here")?;
     if !scanner.take(b'}') {
         loop {
-            let key = scanner.string()?;
-            scanner.expect(b':', "a colon should stand here")?;
-            match key.text.as_bytes() {
-                b"code" => head.code = int(&mut scanner)?,
-                b"opaque" => head.opaque = int(&mut scanner)?,
-                b"flag" => head.flag = int(&mut scanner)?,
-                b"version" => head.version = int(&mut scanner)?,
-                b"language" => {
+            match key(&mut scanner)? {
+                Key::Code => head.code = int(&mut scanner)?,
+                Key::Opaque => head.opaque = int(&mut scanner)?,
+                Key::Flag => head.flag = int(&mut scanner)?,
+                Key::Version => head.version = int(&mut scanner)?,
+                Key::Language => {
                     let value = scanner.value(1)?;
                     head.language = language(scanner.range(value));
                 }
-                b"remark" => head.remark = optional(&mut scanner)?,
-                b"extFields" => {
+                Key::Remark => head.remark = optional(&mut scanner)?,
+                Key::ExtFields => {
+                    head.index = FieldIndex::default();
                     scanner.blanks();
-                    let value =
-                        if scanner.peek() == Some(b'{') { ext_fields(&mut scanner)? } else { scanner.value(1)? };
+                    let value = if scanner.peek() == Some(b'{') {
+                        ext_fields(&mut scanner, &mut head.index)?
+                    } else {
+                        scanner.value(1)?
+                    };
                     let bytes = scanner.range(value.clone());
                     match bytes.first() {
                         Some(b'{') => head.fields = Some(value),
@@ -121,7 +170,7 @@ pub(crate) fn read(header: &[u8]) -> Result<JsonHead, DecodeError> {
                         _ => return Err(scanner.error("ext fields should be an object")),
                     }
                 }
-                _ => {
+                Key::Other => {
                     scanner.value(1)?;
                 }
             }
@@ -138,21 +187,69 @@ pub(crate) fn read(header: &[u8]) -> Result<JsonHead, DecodeError> {
     Ok(head)
 }
 
-/// Passes over the ext fields, counting them. Every escape is looked at, so that a frame with a broken header is refused
-/// before anybody acts on it.
-fn ext_fields(scanner: &mut Scanner<'_>) -> Result<Range<usize>, DecodeError> {
+/// The keys of a header.
+enum Key {
+    Code,
+    ExtFields,
+    Flag,
+    Language,
+    Opaque,
+    Remark,
+    Version,
+    Other,
+}
+
+/// Takes a key and its colon.
+#[inline]
+fn key(scanner: &mut Scanner<'_>) -> Result<Key, DecodeError> {
+    // As servers write them: nothing to look for.
+    const USUAL: [(&[u8], Key); 7] = [
+        (b"\"code\":", Key::Code),
+        (b"\"extFields\":", Key::ExtFields),
+        (b"\"flag\":", Key::Flag),
+        (b"\"language\":", Key::Language),
+        (b"\"opaque\":", Key::Opaque),
+        (b"\"version\":", Key::Version),
+        (b"\"remark\":", Key::Remark),
+    ];
+    for (text, key) in USUAL {
+        if scanner.literal(text) {
+            return Ok(key);
+        }
+    }
+    let key = scanner.string()?;
+    scanner.expect(b':', "a colon should stand here")?;
+    Ok(match key.text {
+        "code" => Key::Code,
+        "opaque" => Key::Opaque,
+        "flag" => Key::Flag,
+        "version" => Key::Version,
+        "language" => Key::Language,
+        "remark" => Key::Remark,
+        "extFields" => Key::ExtFields,
+        _ => Key::Other,
+    })
+}
+
+/// Passes over the ext fields, counting them and noting where they are. Every escape is looked at, so that a frame with a
+/// broken header is refused before anybody acts on it.
+fn ext_fields(scanner: &mut Scanner<'_>, index: &mut FieldIndex) -> Result<Range<usize>, DecodeError> {
     let start = scanner.at;
     scanner.at += 1;
     if scanner.take(b'}') {
         return Ok(start..scanner.at);
     }
     for _ in 0..limits::MAX_EXT_FIELDS {
-        scanner.skip_string()?;
+        let name = scanner.skip_string()?;
         scanner.expect(b':', "a colon should stand here")?;
         if scanner.at_text() {
-            scanner.skip_string()?;
+            match (name, scanner.skip_string()?) {
+                (Some(name), Some(value)) => index.note(name, value),
+                _ => index.spill(),
+            }
         } else {
             scanner.value(2)?;
+            index.spill();
         }
         if scanner.take(b'}') {
             return Ok(start..scanner.at);
@@ -188,8 +285,10 @@ fn int(scanner: &mut Scanner<'_>) -> Result<i32, DecodeError> {
 }
 
 fn language(value: &[u8]) -> Option<Language> {
-    if value == b"\"JAVA\"" {
-        return Some(Language::Java); // every server of today
+    match value {
+        b"\"JAVA\"" => return Some(Language::Java), // every server of today
+        b"\"RUST\"" => return Some(Language::Rust), // ourselves, in tests
+        _ => {}
     }
     let text = std::str::from_utf8(value).ok()?;
     match text.trim_matches(['"', '\'']) {

@@ -42,4 +42,9 @@ impl FieldSink for Merged<'_> {
         self.catch_up(name);
         self.inner.number(name, value);
     }
+
+    fn boolean(&mut self, name: &'static str, value: bool) {
+        self.catch_up(name);
+        self.inner.boolean(name, value);
+    }
 }

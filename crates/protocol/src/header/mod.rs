@@ -2,10 +2,14 @@
 //! used, so both are always read.
 
 pub(crate) mod binary;
+mod index;
 pub(crate) mod json;
 mod merge;
+mod tail;
 
+pub(crate) use index::{FieldIndex, Place};
 pub(crate) use merge::Merged;
+pub(crate) use tail::Tail;
 
 /// How a header is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

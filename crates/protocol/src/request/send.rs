@@ -181,15 +181,17 @@ impl Response for SendAnswer {
     fn read(command: Command) -> Result<Self, DecodeError> {
         let mut answer = Self::new(command.response_code(), "", 0, 0);
         let (mut queue_id, mut queue_offset) = (None, None);
-        for item in command.fields() {
+        let mut fields = command.fields();
+        while let Some(item) = fields.next_raw() {
             let (name, value) = item?;
+            let text = |value: &[u8]| field::text(value).map(Box::from);
             match &*name {
-                "msgId" => answer.message_id = value.into(),
-                "queueId" => queue_id = Some(field::read_value("queueId", &value)?),
-                "queueOffset" => queue_offset = Some(field::read_value("queueOffset", &value)?),
-                "transactionId" => answer.transaction_id = Some(value.into()),
-                "recallHandle" => answer.recall_handle = Some(value.into()),
-                "batchUniqId" => answer.batch_id = Some(value.into()),
+                b"msgId" => answer.message_id = text(&value)?,
+                b"queueId" => queue_id = Some(field::read_value("queueId", &value)?),
+                b"queueOffset" => queue_offset = Some(field::read_value("queueOffset", &value)?),
+                b"transactionId" => answer.transaction_id = Some(text(&value)?),
+                b"recallHandle" => answer.recall_handle = Some(text(&value)?),
+                b"batchUniqId" => answer.batch_id = Some(text(&value)?),
                 _ => {}
             }
         }
