@@ -389,7 +389,14 @@ fn escape_byte(byte: u8, out: &mut [u8]) -> usize {
         b'\t' => b't',
         0..0x20 => {
             if let Some(slot) = out.first_chunk_mut::<MAX_ESCAPED>() {
-                *slot = [b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), HEX[usize::from(byte & 15)]];
+                *slot = [
+                    b'\\',
+                    b'u',
+                    b'0',
+                    b'0',
+                    b'0' + (byte >> 4),
+                    HEX.get(usize::from(byte & 15)).copied().unwrap_or_default(),
+                ];
             }
             return MAX_ESCAPED;
         }
