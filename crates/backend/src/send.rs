@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ferrocket_model::{Group, MessageQueue, RecallHandle, SendStatus};
+use tokio::time::Instant;
 
 use crate::{BoxFuture, Outcome};
 
@@ -21,7 +22,7 @@ pub enum BodyEncoding {
 }
 
 /// Stores one message in one queue. Borrowed: retries send the same parts again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct SendRequest<'a> {
     /// The producer group.
     pub group: &'a Group,
@@ -39,7 +40,9 @@ pub struct SendRequest<'a> {
     pub born_ms: u64,
     /// How many queues a topic gets that this send creates.
     pub new_topic_queues: u32,
-    /// How long this attempt may take.
+    /// When this attempt began: the clock as the caller read it last.
+    pub began: Instant,
+    /// How long it may take from then on.
     pub timeout: Duration,
 }
 
@@ -70,14 +73,15 @@ impl Sent {
 
 /// Sending.
 pub trait Sends {
-    /// Stores a message and waits for the broker's answer.
+    /// Stores a message and waits for the broker's answer. The request may leave as soon as this is called, before the future is
+    /// polled.
     ///
     /// # Errors
     ///
     /// With `applied` said exactly: `No` only when no byte of the request was given to a socket, or the broker refused it.
     fn send<'a>(&'a self, request: SendRequest<'a>) -> BoxFuture<'a, Outcome<Sent>>;
 
-    /// Hands a message to the socket. Nobody answers.
+    /// Hands a message to the socket, which may happen as soon as this is called. Nobody answers.
     ///
     /// # Errors
     ///

@@ -23,6 +23,8 @@ pub struct Message {
     properties: String,
     flag: i32,
     invalid: Option<Box<InvalidMessage>>,
+    /// Which system properties are there, so that a send need not look for them.
+    noted: Noted,
 }
 
 /// When the broker hands a message out.
@@ -37,6 +39,13 @@ pub enum DeliveryTime {
     After(Duration),
     /// At this time.
     At(SystemTime),
+}
+
+/// See [`Message`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Noted {
+    wait: bool,
+    sharding_key: bool,
 }
 
 /// What is wrong with a message. The limits are those of the servers.
@@ -94,7 +103,14 @@ impl std::error::Error for InvalidMessage {}
 impl Message {
     /// A message for a topic.
     pub fn new(topic: impl Into<Topic>, body: impl Into<Bytes>) -> Self {
-        Self { topic: topic.into(), body: body.into(), properties: String::new(), flag: 0, invalid: None }
+        Self {
+            topic: topic.into(),
+            body: body.into(),
+            properties: String::new(),
+            flag: 0,
+            invalid: None,
+            noted: Noted::default(),
+        }
     }
 
     /// The one tag, by which consumers may filter. No blanks around it, no `|`.
@@ -242,7 +258,7 @@ impl Message {
 
     /// The sharding key.
     pub fn sharding_key(&self) -> Option<&str> {
-        self.property(name::SHARDING_KEY)
+        if self.noted.sharding_key { self.property(name::SHARDING_KEY) } else { None }
     }
 
     /// The user flag.
@@ -252,7 +268,13 @@ impl Message {
 
     /// Whether the broker answers only when the message is safe.
     pub fn waits_for_store(&self) -> bool {
-        self.property(name::WAIT) != Some("false")
+        !self.says_whether_to_wait() || self.property(name::WAIT) != Some("false")
+    }
+
+    /// Whether [`with_wait_for_store`](Self::with_wait_for_store) was called.
+    #[doc(hidden)]
+    pub fn says_whether_to_wait(&self) -> bool {
+        self.noted.wait
     }
 
     /// When the broker hands it out.
@@ -292,12 +314,6 @@ impl Message {
         if self.properties.len() > properties::MAX_BYTES {
             return Err(InvalidMessage::PropertiesTooLong { bytes: self.properties.len() });
         }
-        if self.property(name::INNER_MULTI_DISPATCH).is_some_and(|queues| queues.contains('/')) {
-            return Err(InvalidMessage::Property {
-                name: name::INNER_MULTI_DISPATCH.to_owned(),
-                problem: "names of light message queues must not contain '/'",
-            });
-        }
         Ok(())
     }
 
@@ -314,8 +330,12 @@ impl Message {
     }
 
     fn put(&mut self, name: &str, value: &str) {
-        if properties::is_clean(name) && properties::is_clean(value) {
+        if name == name::INNER_MULTI_DISPATCH && value.contains('/') {
+            self.reject(name, "names of light message queues must not contain '/'");
+        } else if properties::is_clean(name) && properties::is_clean(value) {
             properties::set(&mut self.properties, name, value);
+            self.noted.wait |= name == name::WAIT;
+            self.noted.sharding_key |= name == name::SHARDING_KEY;
         } else {
             self.reject(name, "the characters U+0001 and U+0002 separate properties on the wire");
         }

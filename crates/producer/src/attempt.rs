@@ -92,10 +92,10 @@ impl Attempts {
     }
 
     /// All attempts, for the receipt: nothing when the first one succeeded.
-    pub(crate) fn into_records(self, last: Option<Attempt>) -> Vec<Attempt> {
+    pub(crate) fn into_records(self, last: impl FnOnce() -> Option<Attempt>) -> Vec<Attempt> {
         let mut records = self.records;
         if !records.is_empty() {
-            records.extend(last);
+            records.extend(last());
         }
         records
     }

@@ -1,6 +1,5 @@
 use std::{
     any::Any,
-    collections::HashMap,
     net::{IpAddr, Ipv4Addr},
     sync::{
         Arc,
@@ -10,23 +9,21 @@ use std::{
 };
 
 use ferrocket_backend::{BoxFuture, Ending, Leftover, Managed, Stage};
-use ferrocket_model::{Group, IdGenerator, Message, MessageQueue, Topic};
-use ferrocket_route::{FaultTable, QueueChooser, Stack};
-use parking_lot::{Mutex, RwLock};
+use ferrocket_model::{Group, IdGenerator, Message, MessageQueue};
+use ferrocket_route::{FaultTable, Stack};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
     Compression, ProducerHealth,
     attempt::RetryPolicy,
     stats::{ProducerReport, Stats},
+    topics::Topics,
     window::Window,
 };
 
 /// Chooses a queue: an index into the list, or none.
 pub(crate) type Selector = dyn Fn(&[MessageQueue], &Message) -> Option<usize> + Send + Sync;
-
-/// Choosers of topics that are remembered; beyond it the table starts anew, which only moves starting points.
-const MAX_CHOOSERS: usize = 10_000;
 
 /// What all handles and all sends of one producer share.
 pub(crate) struct Core {
@@ -36,9 +33,9 @@ pub(crate) struct Core {
     pub(crate) window: Window,
     pub(crate) ids: IdGenerator,
     pub(crate) stats: Stats,
-    pub(crate) started: Instant,
+    pub(crate) topics: Topics,
+    started: Instant,
     faults: Mutex<FaultTable>,
-    choosers: RwLock<HashMap<Topic, Arc<QueueChooser>>>,
     closed: AtomicBool,
     ending: Ending,
 }
@@ -74,7 +71,7 @@ impl Core {
             stats: Stats::default(),
             started: Instant::now(),
             faults: Mutex::new(faults),
-            choosers: RwLock::default(),
+            topics: Topics::default(),
             closed: AtomicBool::new(false),
             ending: Ending::new(),
         }
@@ -96,20 +93,9 @@ impl Core {
         }
     }
 
-    pub(crate) fn chooser(&self, topic: &Topic) -> Arc<QueueChooser> {
-        if let Some(chooser) = self.choosers.read().get(topic) {
-            return chooser.clone();
-        }
-        let mut choosers = self.choosers.write();
-        if choosers.len() >= MAX_CHOOSERS {
-            choosers.clear();
-        }
-        choosers.entry(topic.clone()).or_default().clone()
-    }
-
-    /// Time since the producer was built: the clock of the fault table.
-    pub(crate) fn now(&self) -> Duration {
-        self.started.elapsed()
+    /// A moment as the fault table counts: since the producer was built.
+    pub(crate) fn since_start(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.started)
     }
 
     pub(crate) fn with_faults<T>(&self, work: impl FnOnce(&mut FaultTable) -> T) -> T {
@@ -118,7 +104,7 @@ impl Core {
 
     pub(crate) fn health(&self) -> ProducerHealth {
         let (in_flight, in_flight_bytes) = self.window.in_flight();
-        let now = self.now();
+        let now = self.since_start(Instant::now());
         ProducerHealth {
             group: self.group.clone(),
             in_flight,

@@ -12,19 +12,22 @@
 //! One deadline covers a whole send: waiting for a place in the window, finding the topic, and all attempts. Memory is
 //! bounded by the window.
 //!
-//! This crate does not know codes, sockets or name servers. Start reading at [`Producer`], then `sending` (the way of a
-//! message) and `attempt` (sans-IO: again, or give up).
+//! This crate does not know codes, sockets or name servers. Start reading at [`Producer`], then `send` (the way of a message),
+//! `job` (what it carries) and `attempt` (sans-IO: again, or give up).
 #![doc = include_str!("../README.md")]
 
 mod attempt;
 mod builder;
 mod compress;
 mod core;
+mod job;
 mod oneway;
 mod producer;
+mod queue;
 mod send;
 mod sending;
 mod stats;
+mod topics;
 mod window;
 
 pub use builder::{FaultTolerance, ProducerBuilder};

@@ -1,42 +1,36 @@
-use std::time::Duration;
-
 use ferrocket_backend::BoxFuture;
-use ferrocket_model::{Failure, Message};
-use tokio::time::Instant;
+use ferrocket_model::Failure;
 
 use crate::{
-    core::Core,
-    send::{Prepared, check, choose, enter, pin},
-    sending::{Plan, SendError, Target},
+    job::Job,
+    queue,
+    sending::{Plan, SendError},
 };
 
 pub(crate) fn start(plan: Plan) -> BoxFuture<'static, Result<(), SendError>> {
+    let mut job = Job::new(plan);
     Box::pin(async move {
-        let Plan { core, message, timeout, target, .. } = plan;
-        let timeout = timeout.unwrap_or(core.options.send_timeout);
-        let outcome = hand_over(&core, &message, target, timeout).await;
-        outcome.map_err(|failure| {
-            core.stats.failed(false, 1);
-            SendError::new(Box::new(failure.with_topic(message.topic())), message)
+        hand_over(&mut job).await.map_err(|failure| {
+            job.core.stats.failed(false, 1);
+            SendError::new(Box::new(failure.with_topic(job.message.topic())), job.message)
         })
     })
 }
 
 /// As a send, with one attempt and no answer.
-async fn hand_over(core: &Core, message: &Message, target: Target, timeout: Duration) -> Result<(), Box<Failure>> {
-    let started = Instant::now();
-    check(core, message, timeout)?;
-    let _place = enter(core, message, timeout).await?;
-    let left = || timeout.saturating_sub(started.elapsed());
-    let new_topic_queues = core.options.new_topic_queues;
-    let route = core.stack.routes.route(message.topic(), Some(new_topic_queues), left()).await?;
-    let prepared = Prepared::new(core, message).await?;
-    let queue = match pin(core, message, target, &route)? {
-        Some(queue) => queue,
-        None => choose(core, message, &route, None)?,
+async fn hand_over(job: &mut Job) -> Result<(), Box<Failure>> {
+    let ready = match job.ready_now()? {
+        Some(ready) => ready,
+        None => Box::pin(job.ready()).await?,
     };
-    let request = prepared.request(core, message, &queue, left());
-    core.stack.backend.send_oneway(request).await?;
-    core.stats.succeeded(started.elapsed(), 1);
+    let queue = match &ready.pinned {
+        Some(queue) => queue.clone(),
+        None => queue::choose(&job.core, &ready.topic, &ready.route, None, job.now)
+            .ok_or_else(|| queue::none(&job.message))?,
+    };
+    let left = job.timeout.saturating_sub(job.elapsed());
+    let request = ready.parts.request(job, &queue, job.now, left);
+    job.core.stack.backend.send_oneway(request).await?;
+    job.core.stats.succeeded(job.started.elapsed(), 1);
     Ok(())
 }

@@ -26,22 +26,27 @@ impl Window {
         Self { count: semaphore(max_count), bytes: semaphore(max_bytes), max_count, max_bytes }
     }
 
+    /// Takes a place, if there is one.
+    pub(crate) fn try_enter(&self, bytes: usize) -> Option<Place> {
+        let count = self.count.clone().try_acquire_owned().ok()?;
+        let bytes = self.bytes.clone().try_acquire_many_owned(self.permits(bytes)).ok()?;
+        Some(Place { _count: count, _bytes: bytes })
+    }
+
     /// Waits for a place. `None` when none came free in time.
     pub(crate) async fn enter(&self, bytes: usize, limit: Duration) -> Option<Place> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, self.max_bytes);
-        // The usual case: there is room.
-        if let Ok(count) = self.count.clone().try_acquire_owned()
-            && let Ok(bytes) = self.bytes.clone().try_acquire_many_owned(bytes)
-        {
-            return Some(Place { _count: count, _bytes: bytes });
-        }
+        let bytes = self.permits(bytes);
         let waiting = async {
             let count = self.count.clone().acquire_owned().await.ok()?;
             let bytes = self.bytes.clone().acquire_many_owned(bytes).await.ok()?;
             Some(Place { _count: count, _bytes: bytes })
         };
-        // Boxed: the rare case should not make every send larger.
-        Box::pin(tokio::time::timeout(limit, waiting)).await.ok().flatten()
+        tokio::time::timeout(limit, waiting).await.ok().flatten()
+    }
+
+    /// A message larger than the window takes all of it.
+    fn permits(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, self.max_bytes)
     }
 
     /// How many are in flight, and how many bytes.

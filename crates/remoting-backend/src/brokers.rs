@@ -6,6 +6,7 @@ use std::{
 
 use ferrocket_model::{BrokerName, MessageQueue, Topic};
 use ferrocket_protocol::body::TopicRoute;
+use ferrocket_remoting::{Endpoint, Pool};
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
@@ -24,13 +25,15 @@ pub(crate) struct Brokers {
 
 struct Broker {
     master: Option<Arc<str>>,
+    /// The master's place in the pool, for sends. `None` without a master, and once the pool is closed.
+    endpoint: Option<Endpoint>,
     slaves: Vec<(u64, Arc<str>)>,
     seen: Instant,
 }
 
 impl Brokers {
     /// Takes over what a route says. Returns whether an address is new.
-    pub(crate) fn learn(&self, topic: &Topic, route: &TopicRoute) -> bool {
+    pub(crate) fn learn(&self, topic: &Topic, route: &TopicRoute, pool: &Pool) -> bool {
         let now = Instant::now();
         let mut news = false;
         let mut brokers = self.brokers.write();
@@ -39,13 +42,11 @@ impl Brokers {
             let slaves: Vec<_> = known.slaves.iter().map(|(id, address)| (*id, Arc::from(address.as_str()))).collect();
             let name = BrokerName::from(known.name.as_str());
             match brokers.get_mut(&name) {
-                Some(broker) => {
-                    news |= broker.master != master || broker.slaves != slaves;
-                    *broker = Broker { master, slaves, seen: now };
-                }
-                None => {
+                Some(broker) if broker.master == master && broker.slaves == slaves => broker.seen = now,
+                _ => {
                     news = true;
-                    brokers.insert(name, Broker { master, slaves, seen: now });
+                    let endpoint = master.as_ref().and_then(|address| pool.endpoint(address).ok());
+                    brokers.insert(name, Broker { master, endpoint, slaves, seen: now });
                 }
             }
         }
@@ -61,7 +62,12 @@ impl Brokers {
         self.topics.write().remove(topic);
     }
 
-    /// Where to send to, and where to ask about offsets of groups.
+    /// Where to send to.
+    pub(crate) fn to_send(&self, name: &BrokerName) -> Option<Endpoint> {
+        self.brokers.read().get(name)?.endpoint.clone()
+    }
+
+    /// Where to ask about offsets of groups.
     pub(crate) fn master(&self, name: &BrokerName) -> Option<Arc<str>> {
         self.brokers.read().get(name)?.master.clone()
     }

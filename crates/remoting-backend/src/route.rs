@@ -79,7 +79,7 @@ impl Shared {
     }
 
     fn learn(&self, topic: &Topic, route: &TopicRoute) {
-        if self.brokers.learn(topic, route) {
+        if self.brokers.learn(topic, route, &self.pool) {
             // A broker, or an address, that nobody has told yet who is here.
             self.members.wake();
         }

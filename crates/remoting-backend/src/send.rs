@@ -1,50 +1,76 @@
+use std::sync::Arc;
+
 use ferrocket_backend::{BodyEncoding, BoxFuture, Outcome, SendRequest, Sends, Sent};
-use ferrocket_model::{RecallHandle, SendStatus, system};
+use ferrocket_model::{Failure, RecallHandle, SendStatus, system};
 use ferrocket_protocol::{
     ResponseCode,
     message::{CompressionKind, SysFlag},
     request::{SendAnswer, SendHeader, SendMessage},
 };
-use tokio::time::Instant;
+use ferrocket_remoting::{CallError, PoolError};
 
 use crate::{
     RemotingBackend,
-    backend::unknown_broker,
+    backend::{Shared, unknown_broker},
     verdict::{Peer, failure},
 };
 
 impl Sends for RemotingBackend {
     fn send<'a>(&'a self, request: SendRequest<'a>) -> BoxFuture<'a, Outcome<Sent>> {
-        Box::pin(async move {
-            let broker = request.queue.broker();
-            let Some(address) = self.shared.brokers.master(broker) else {
-                return Err(unknown_broker(broker, operation(&request)));
-            };
-            let deadline = Instant::now() + request.timeout;
-            match self.shared.pool.call(&address, &message(&request), deadline).await {
-                Ok(answer) => Ok(sent(answer)),
-                Err(error) => {
-                    let failure = failure(&error, operation(&request), Peer::Broker(broker, &address));
-                    Err(Box::new(failure.with_topic(request.queue.topic())))
+        let shared = &*self.shared;
+        // The usual case: the broker is connected and has room. Its future is small, for there are many of them.
+        let begun = shared.brokers.to_send(request.queue.broker()).and_then(|endpoint| {
+            let answer = endpoint.begin(&message(&request), request.began, request.timeout)?;
+            Some((endpoint, answer))
+        });
+        match begun {
+            Some((endpoint, answer)) => Box::pin(async move {
+                match answer.await {
+                    Ok(answer) => Ok(sent(answer)),
+                    Err(CallError::Answer { code: ResponseCode::GO_AWAY, .. }) => {
+                        Box::pin(shared.send_slowly(request)).await
+                    }
+                    Err(error) => Err(failed(&error.into(), &request, endpoint.address())),
                 }
-            }
-        })
+            }),
+            None => Box::pin(shared.send_slowly(request)),
+        }
     }
 
     fn send_oneway<'a>(&'a self, request: SendRequest<'a>) -> BoxFuture<'a, Outcome<()>> {
+        let shared = &*self.shared;
+        let endpoint = shared.brokers.to_send(request.queue.broker());
+        if endpoint.is_some_and(|endpoint| endpoint.begin_one_way(&message(&request))) {
+            return Box::pin(std::future::ready(Ok(())));
+        }
         Box::pin(async move {
-            let broker = request.queue.broker();
-            let Some(address) = self.shared.brokers.master(broker) else {
-                return Err(unknown_broker(broker, operation(&request)));
-            };
-            let deadline = Instant::now() + request.timeout;
-            let handed_over = self.shared.pool.send_one_way(&address, &message(&request), deadline).await;
-            handed_over.map_err(|error| {
-                let failure = failure(&error, operation(&request), Peer::Broker(broker, &address));
-                Box::new(failure.with_topic(request.queue.topic()))
-            })
+            let address = shared.address_to_send(&request)?;
+            let deadline = request.began + request.timeout;
+            let handed_over = shared.pool.send_one_way(&address, &message(&request), deadline).await;
+            handed_over.map_err(|error| failed(&error, &request, &address))
         })
     }
+}
+
+impl Shared {
+    /// Dials, or waits for room.
+    async fn send_slowly(&self, request: SendRequest<'_>) -> Outcome<Sent> {
+        let address = self.address_to_send(&request)?;
+        match self.pool.call(&address, &message(&request), request.began + request.timeout).await {
+            Ok(answer) => Ok(sent(answer)),
+            Err(error) => Err(failed(&error, &request, &address)),
+        }
+    }
+
+    fn address_to_send(&self, request: &SendRequest<'_>) -> Outcome<Arc<str>> {
+        let broker = request.queue.broker();
+        self.brokers.master(broker).ok_or_else(|| unknown_broker(broker, operation(request)))
+    }
+}
+
+fn failed(error: &PoolError, request: &SendRequest<'_>, address: &str) -> Box<Failure> {
+    let failure = failure(error, operation(request), Peer::Broker(request.queue.broker(), address));
+    Box::new(failure.with_topic(request.queue.topic()))
 }
 
 fn operation(request: &SendRequest<'_>) -> String {

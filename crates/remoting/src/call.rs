@@ -1,4 +1,5 @@
 use std::{
+    marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -35,18 +36,19 @@ enum Stage {
 
 impl<'a, R: Request> Call<'a, R> {
     pub(crate) fn new(connection: &'a Connection, request: &'a R, timeout: Duration) -> Self {
-        Self { shared: &connection.shared, request, timeout, stage: Stage::New }
+        Self { shared: connection.shared(), request, timeout, stage: Stage::New }
     }
+}
 
-    fn read(answer: Result<Command, CallError>) -> Result<R::Response, CallError> {
-        let answer = answer?;
-        let code = answer.response_code();
-        if R::Response::CODES.contains(&code) {
-            R::Response::read(answer).map_err(CallError::Malformed)
-        } else {
-            let remark = answer.remark().unwrap_or_default().into_owned();
-            Err(CallError::Answer { code, remark })
-        }
+/// An answer of the type that the request wants, or the error that came instead.
+fn read<T: Response>(answer: Result<Command, CallError>) -> Result<T, CallError> {
+    let answer = answer?;
+    let code = answer.response_code();
+    if T::CODES.contains(&code) {
+        T::read(answer).map_err(CallError::Malformed)
+    } else {
+        let remark = answer.remark().unwrap_or_default().into_owned();
+        Err(CallError::Answer { code, remark })
     }
 }
 
@@ -62,7 +64,7 @@ impl<R: Request> Future for Call<'_, R> {
                         return Poll::Pending;
                     };
                     this.stage = Stage::Done;
-                    return Poll::Ready(Self::read(answer));
+                    return Poll::Ready(read(answer));
                 }
                 Stage::New | Stage::Waiting { .. } => {
                     let deadline = match &mut this.stage {
@@ -75,7 +77,7 @@ impl<R: Request> Future for Call<'_, R> {
                         }
                         _ => Instant::now() + this.timeout,
                     };
-                    match this.shared.submit(this.request, deadline, cx.waker()) {
+                    match this.shared.submit(this.request, deadline, Some(cx.waker())) {
                         Submitted::Queued(key) => this.stage = Stage::Queued(key),
                         Submitted::Failed(error) => {
                             this.stage = Stage::Done;
@@ -108,13 +110,68 @@ impl<R> Drop for Call<'_, R> {
     }
 }
 
+/// The answer to a request that is in the connection's buffer already. Made by [`Endpoint::begin`](crate::Endpoint::begin).
+///
+/// # Errors
+///
+/// See [`CallError`].
+///
+/// # Cancel safety
+///
+/// Dropping it forgets the answer and frees its place at once; the request may have been written.
+#[must_use = "nobody learns of the answer unless this is awaited"]
+pub struct Answer<T> {
+    connection: Connection,
+    key: Option<Key>,
+    after: Duration,
+    response: PhantomData<fn() -> T>,
+}
+
+impl<T: Response> Answer<T> {
+    /// Queues a request now. `None` when there is no room, or the connection cannot take it.
+    pub(crate) fn begin<R>(connection: Connection, request: &R, deadline: Instant, after: Duration) -> Option<Self>
+    where
+        R: Request<Response = T>,
+    {
+        match connection.shared().submit(request, deadline, None) {
+            Submitted::Queued(key) => Some(Self { connection, key: Some(key), after, response: PhantomData }),
+            Submitted::Full | Submitted::Failed(_) => None,
+        }
+    }
+}
+
+impl<T: Response> Future for Answer<T> {
+    type Output = Result<T, CallError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        // Polled again after it was ready: it stays pending, as fused futures do.
+        let Some(key) = this.key else { return Poll::Pending };
+        let Some(answer) = this.connection.shared().poll_answer(key, this.after, cx.waker()) else {
+            return Poll::Pending;
+        };
+        this.key = None;
+        Poll::Ready(read(answer))
+    }
+}
+
+impl<T> Unpin for Answer<T> {}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.connection.shared().forget(key);
+        }
+    }
+}
+
 /// Queues a request that nobody answers, waiting for room.
 pub(crate) async fn one_way<R: Request + Sync>(
     connection: &Connection,
     request: &R,
     timeout: Duration,
 ) -> Result<(), CallError> {
-    let queued = std::future::poll_fn(|cx| match connection.shared.submit_one_way(request, cx.waker()) {
+    let queued = std::future::poll_fn(|cx| match connection.shared().submit_one_way(request, Some(cx.waker())) {
         Ok(true) => Poll::Ready(Ok(())),
         Ok(false) => Poll::Pending,
         Err(error) => Poll::Ready(Err(error)),

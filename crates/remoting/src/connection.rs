@@ -1,4 +1,12 @@
-use std::{fmt, sync::Arc, task::Waker, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use ferrocket_protocol::{
@@ -27,8 +35,7 @@ use crate::{
 /// within their deadlines.
 #[derive(Clone)]
 pub struct Connection {
-    pub(crate) shared: Arc<Shared>,
-    _open: Arc<CloseOnDrop>,
+    open: Arc<CloseOnDrop>,
 }
 
 struct CloseOnDrop(Arc<Shared>);
@@ -92,19 +99,23 @@ impl Connection {
             stats,
             ended: Notify::new(),
             opened: now,
+            unusable: AtomicBool::new(false),
             state: Mutex::new(State {
                 outbox: Outbox::default(),
                 pending: Pending::new(options.max_in_flight, now),
                 written: 0,
                 closed: None,
-                going_away: false,
                 driver: None,
                 room: Vec::new(),
                 timed_out_at: None,
             }),
         });
         let driver = Driver::new(stream, shared.clone(), events, &options, now);
-        (Self { _open: Arc::new(CloseOnDrop(shared.clone())), shared }, driver)
+        (Self { open: Arc::new(CloseOnDrop(shared)) }, driver)
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.open.0
     }
 
     /// Sends a request and waits for its answer, for `timeout` at most. A future that starts when it is first polled.
@@ -135,17 +146,17 @@ impl Connection {
 
     /// Closes the connection. Requests in flight end with [`CloseCause::ByUs`].
     pub fn close(&self) {
-        self.shared.close(CloseCause::ByUs);
+        self.shared().close(CloseCause::ByUs);
     }
 
     /// Why the connection ended; `None` while it is open.
     pub fn closed_because(&self) -> Option<Arc<CloseCause>> {
-        self.shared.state.lock().closed.clone()
+        self.shared().state.lock().closed.clone()
     }
 
     /// Waits until the connection ends, and says why.
     pub fn closed(&self) -> BoxFuture<'static, Arc<CloseCause>> {
-        let shared = self.shared.clone();
+        let shared = self.open.0.clone();
         Box::pin(async move {
             loop {
                 let ended = shared.ended.notified();
@@ -159,29 +170,28 @@ impl Connection {
 
     /// Whether new requests should use it: it is open, and the server has not asked us to go away.
     pub fn is_usable(&self) -> bool {
-        let state = self.shared.state.lock();
-        state.closed.is_none() && !state.going_away
+        !self.shared().unusable.load(Ordering::Acquire)
     }
 
     /// The address, as it was dialed.
     pub fn address(&self) -> &str {
-        &self.shared.address
+        &self.shared().address
     }
 
     /// Since when it is open.
     pub fn opened(&self) -> Instant {
-        self.shared.opened
+        self.shared().opened
     }
 
     /// How many requests wait for an answer.
     pub fn in_flight(&self) -> usize {
-        self.shared.state.lock().pending.len()
+        self.shared().state.lock().pending.len()
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("address", &self.shared.address).finish_non_exhaustive()
+        f.debug_struct("Connection").field("address", &self.shared().address).finish_non_exhaustive()
     }
 }
 
@@ -205,6 +215,8 @@ pub(crate) struct Shared {
     max_buffered_bytes: usize,
     ended: Notify,
     opened: Instant,
+    /// Closed, or asked by the server to go away: new requests should not use it. Beside the lock, so that looking is cheap.
+    unusable: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -214,7 +226,6 @@ struct State {
     /// Bytes of the stream that the socket has taken.
     written: u64,
     closed: Option<Arc<CloseCause>>,
-    going_away: bool,
     /// The driver's waker, while it sleeps.
     driver: Option<Waker>,
     /// Callers that found no room.
@@ -232,8 +243,8 @@ pub(crate) enum Submitted {
 }
 
 impl Shared {
-    /// Encodes a request into the buffer, and takes a slot for its answer.
-    pub(crate) fn submit<R: Request>(&self, request: &R, deadline: Instant, waker: &Waker) -> Submitted {
+    /// Encodes a request into the buffer, and takes a slot for its answer. Without a waker, nobody waits for room.
+    pub(crate) fn submit<R: Request>(&self, request: &R, deadline: Instant, waker: Option<&Waker>) -> Submitted {
         let mut state = self.state.lock();
         if let Some(cause) = &state.closed {
             return Submitted::Failed(CallError::Closed { written: false, cause: cause.clone() });
@@ -264,7 +275,7 @@ impl Shared {
     }
 
     /// Encodes a request that nobody answers.
-    pub(crate) fn submit_one_way<R: Request>(&self, request: &R, waker: &Waker) -> Result<bool, CallError> {
+    pub(crate) fn submit_one_way<R: Request>(&self, request: &R, waker: Option<&Waker>) -> Result<bool, CallError> {
         let mut state = self.state.lock();
         if let Some(cause) = &state.closed {
             return Err(CallError::Closed { written: false, cause: cause.clone() });
@@ -308,7 +319,7 @@ impl Shared {
         let mut state = self.state.lock();
         let before = state.pending.len();
         let progress = match state.pending.poll(key, waker) {
-            Progress::Answered(command) => Some(Ok(*command)),
+            Progress::Answered(command) => Some(Ok(command)),
             Progress::Expired => Some(Err(CallError::Timeout { after, queued: true })),
             Progress::Waiting => match state.closed.clone() {
                 Some(cause) => {
@@ -347,6 +358,7 @@ impl Shared {
         }
         tracing::debug!(address = %self.address, %cause, "connection closed");
         state.closed = Some(Arc::new(cause));
+        self.unusable.store(true, Ordering::Release);
         state.pending.wake_all(&mut wakers);
         wakers.append(&mut state.room);
         wakers.extend(state.driver.take());
@@ -386,7 +398,7 @@ impl Shared {
         let mut state = self.state.lock();
         for answer in answers.drain(..) {
             if answer.response_code() == ResponseCode::GO_AWAY {
-                state.going_away = true;
+                self.unusable.store(true, Ordering::Release);
             }
             match state.pending.complete(answer) {
                 Ok(waker) => wakers.extend(waker),
@@ -435,8 +447,10 @@ pub(crate) enum Parked {
 }
 
 impl State {
-    fn wait_for_room(&mut self, waker: &Waker) {
-        if !self.room.iter().any(|known| known.will_wake(waker)) {
+    fn wait_for_room(&mut self, waker: Option<&Waker>) {
+        if let Some(waker) = waker
+            && !self.room.iter().any(|known| known.will_wake(waker))
+        {
             self.room.push(waker.clone());
         }
     }

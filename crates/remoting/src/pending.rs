@@ -43,7 +43,7 @@ enum State {
     /// Somebody waits.
     Waiting(Option<Waker>),
     /// The answer is here, and nobody took it yet.
-    Answered(Box<Command>),
+    Answered(Command),
     /// The deadline passed.
     Expired,
 }
@@ -70,7 +70,7 @@ impl Key {
 #[derive(Debug)]
 pub(crate) enum Progress {
     Waiting,
-    Answered(Box<Command>),
+    Answered(Command),
     Expired,
 }
 
@@ -133,8 +133,7 @@ impl Pending {
         let Some(key) = Key::from_opaque(command.opaque) else { return Err(Box::new(command)) };
         match self.slot(key) {
             Some(slot) if matches!(slot.state, State::Waiting(_)) => {
-                let State::Waiting(waker) = std::mem::replace(&mut slot.state, State::Answered(Box::new(command)))
-                else {
+                let State::Waiting(waker) = std::mem::replace(&mut slot.state, State::Answered(command)) else {
                     return Ok(None);
                 };
                 self.unlink(key.index);
@@ -217,8 +216,8 @@ impl Pending {
 
     /// Rounded up, so that nothing ends early.
     fn tick(&self, deadline: Instant) -> u64 {
-        let nanos = deadline.saturating_duration_since(self.epoch).as_nanos();
-        u64::try_from(nanos.div_ceil(1_000_000)).unwrap_or(u64::MAX)
+        let since = deadline.saturating_duration_since(self.epoch);
+        since.as_secs().saturating_mul(1_000).saturating_add(u64::from(since.subsec_nanos().div_ceil(1_000_000)))
     }
 
     fn slot(&mut self, key: Key) -> Option<&mut Slot> {

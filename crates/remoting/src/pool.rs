@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    CallError, ConnectError, Connection, Dialer, Inbound, InvalidOptions, Options, StatsSnapshot,
+    CallError, ConnectError, Connection, Dialer, Endpoint, Inbound, InvalidOptions, Options, StatsSnapshot,
     backoff::{Backoff, CALL_INTERVAL},
     connection::dial,
     inbound::Events,
@@ -62,9 +62,17 @@ struct Inner {
     closing: CancellationToken,
 }
 
-struct Entry {
-    address: Arc<str>,
+pub(crate) struct Entry {
+    pub(crate) address: Arc<str>,
     state: Mutex<EntryState>,
+}
+
+impl Entry {
+    /// The connection, if there is one that can be used.
+    pub(crate) fn usable(&self) -> Option<Connection> {
+        let state = self.state.lock();
+        state.connection.as_ref().filter(|connection| connection.is_usable()).cloned()
+    }
 }
 
 #[derive(Default)]
@@ -158,9 +166,16 @@ impl Pool {
 
     /// The connection to an address, if there is one that can be used.
     pub fn connected(&self, address: &str) -> Option<Connection> {
-        let entry = self.inner.entries.read().get(address).cloned()?;
-        let state = entry.state.lock();
-        state.connection.clone().filter(Connection::is_usable)
+        self.inner.entries.read().get(address)?.usable()
+    }
+
+    /// An address to send to often: looked up once, here.
+    ///
+    /// # Errors
+    ///
+    /// When the pool was closed.
+    pub fn endpoint(&self, address: &str) -> Result<Endpoint, PoolError> {
+        self.entry(address).map(Endpoint::new)
     }
 
     /// Sends a request to an address and waits for its answer. When the server says GO_AWAY, the request goes once more over a

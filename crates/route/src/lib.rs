@@ -11,9 +11,11 @@ mod refresh;
 mod select;
 mod stack;
 mod table;
+mod watch;
 
 pub use budget::Budget;
 pub use fault::{FaultTable, LatencyClasses};
 pub use select::{QueueChooser, queue_of_key};
 pub use stack::Stack;
-pub use table::{RouteTable, RouteWatch};
+pub use table::RouteTable;
+pub use watch::{RouteView, RouteWatch};

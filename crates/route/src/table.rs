@@ -1,8 +1,6 @@
 use std::{
     collections::HashMap,
-    pin::Pin,
     sync::{Arc, Weak},
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -14,6 +12,8 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::{RouteView, RouteWatch};
 
 /// The most topics that are remembered. Beyond it, those that were not used for longest are forgotten.
 const MAX_TOPICS: usize = 100_000;
@@ -178,6 +178,12 @@ impl RouteTable {
         RouteWatch::new(entry.snapshot.subscribe())
     }
 
+    /// The route of a topic as it is known at each moment, for those who look often. The topic stays in the table, and is
+    /// refreshed, as long as the view is kept.
+    pub fn view(&self, topic: &Topic) -> RouteView {
+        RouteView::new(self.entry(topic).snapshot.subscribe())
+    }
+
     /// When a route was refreshed last.
     pub fn refreshed(&self) -> Option<Instant> {
         *self.refreshed.lock()
@@ -289,58 +295,5 @@ fn forget_oldest(topics: &mut HashMap<Topic, Arc<Entry>>) {
 impl std::fmt::Debug for RouteTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RouteTable").field("topics", &self.topics.read().len()).finish_non_exhaustive()
-    }
-}
-
-/// The pictures of one topic's route.
-type Snapshots = watch::Receiver<Option<Arc<Route>>>;
-
-/// The route of a topic, each time it changes.
-pub struct RouteWatch {
-    receiver: Snapshots,
-    next: Option<BoxFuture<'static, Option<Snapshots>>>,
-}
-
-impl RouteWatch {
-    fn new(mut receiver: Snapshots) -> Self {
-        receiver.mark_changed();
-        Self { receiver, next: None }
-    }
-
-    /// The next route. `None` when the table is gone.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost when it is dropped.
-    pub async fn changed(&mut self) -> Option<Arc<Route>> {
-        loop {
-            self.receiver.changed().await.ok()?;
-            if let Some(route) = self.receiver.borrow_and_update().clone() {
-                return Some(route);
-            }
-        }
-    }
-
-    /// As [`changed`](Self::changed), for streams.
-    pub fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arc<Route>>> {
-        loop {
-            let mut receiver = self.receiver.clone();
-            let next = self
-                .next
-                .get_or_insert_with(|| Box::pin(async move { receiver.changed().await.ok().map(|()| receiver) }));
-            let Poll::Ready(changed) = Pin::new(next).poll(cx) else { return Poll::Pending };
-            self.next = None;
-            let Some(receiver) = changed else { return Poll::Ready(None) };
-            self.receiver = receiver;
-            if let Some(route) = self.receiver.borrow_and_update().clone() {
-                return Poll::Ready(Some(route));
-            }
-        }
-    }
-}
-
-impl std::fmt::Debug for RouteWatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RouteWatch").finish_non_exhaustive()
     }
 }

@@ -1,0 +1,79 @@
+//! Which queue a message goes to.
+
+use std::panic::AssertUnwindSafe;
+
+use ferrocket_model::{BrokerName, ErrorKind, Failure, Message, MessageQueue, Route};
+use ferrocket_route::queue_of_key;
+use tokio::time::Instant;
+
+use crate::{
+    core::{Core, Selector},
+    job::operation,
+    sending::Target,
+    topics::TopicState,
+};
+
+/// The queue that this message must go to, if it must go to a certain one.
+pub(crate) fn pin(
+    core: &Core,
+    message: &Message,
+    target: &mut Target,
+    route: &Route,
+) -> Result<Option<MessageQueue>, Box<Failure>> {
+    match std::mem::replace(target, Target::Any) {
+        Target::Queue(queue) if queue.topic() != message.topic() => Err(Box::new(
+            Failure::invalid_argument(
+                operation(message),
+                format!("the queue {queue} belongs to another topic than the message"),
+            )
+            .with_option("to_queue"),
+        )),
+        Target::Queue(queue) => Ok(Some(queue)),
+        Target::Select(select) => selected(&*select, message, route).map(Some),
+        Target::Any => match &core.options.select_queue {
+            Some(select) => selected(&**select as &Selector, message, route).map(Some),
+            None => Ok(message.sharding_key().and_then(|key| queue_of_key(&route.publish, key)).cloned()),
+        },
+    }
+}
+
+fn selected<F>(select: &F, message: &Message, route: &Route) -> Result<MessageQueue, Box<Failure>>
+where
+    F: Fn(&[MessageQueue], &Message) -> Option<usize> + ?Sized,
+{
+    let rejected = |detail: String| {
+        let failure = Failure::new(ErrorKind::Rejected, operation(message));
+        Box::new(failure.with_detail(detail).with_option("select_queue"))
+    };
+    if route.publish.is_empty() {
+        return Err(none(message));
+    }
+    // A panic of the caller's closure is contained, as everywhere.
+    let chosen = std::panic::catch_unwind(AssertUnwindSafe(|| select(&route.publish, message)))
+        .map_err(|_| rejected("the selector panicked".to_owned()))?;
+    let Some(index) = chosen else { return Err(rejected("the selector wants no queue for this message".to_owned())) };
+    route.publish.get(index).cloned().ok_or_else(|| {
+        rejected(format!("the selector chose queue number {index}, and there are {} queues", route.publish.len()))
+    })
+}
+
+/// The next queue in turn, past brokers that are slow, away, or failed just now.
+pub(crate) fn choose(
+    core: &Core,
+    topic: &TopicState,
+    route: &Route,
+    last: Option<&BrokerName>,
+    now: Instant,
+) -> Option<MessageQueue> {
+    let now = core.since_start(now);
+    core.with_faults(|faults| topic.chooser.choose(&route.publish, last, faults, now).cloned())
+}
+
+/// No queue to send to.
+pub(crate) fn none(message: &Message) -> Box<Failure> {
+    Box::new(
+        Failure::new(ErrorKind::RouteNotFound, operation(message))
+            .with_detail("the topic has no queue that can be written")
+            .with_advice("check the topic's permission, and that its brokers have a master"),
+    )
+}
