@@ -152,6 +152,7 @@ fn send_allocations(in_flight: usize) -> Result<Row> {
         let producer = load::producer(&client).await?;
         let send = async |count: usize| -> Result<alloc::Allocated> {
             let mut messages: Vec<_> = (0..count).map(|_| load::message()).collect();
+            let mut sends = Vec::with_capacity(in_flight);
             let counter = Counter::start();
             while !messages.is_empty() {
                 if in_flight == 1 {
@@ -160,8 +161,8 @@ fn send_allocations(in_flight: usize) -> Result<Row> {
                     }
                     continue;
                 }
-                let group = messages.split_off(messages.len().saturating_sub(in_flight));
-                let mut sends: Vec<_> = group.into_iter().map(|message| producer.send(message)).collect();
+                let from = messages.len().saturating_sub(in_flight);
+                sends.extend(messages.drain(from..).map(|message| producer.send(message)));
                 std::future::poll_fn(|cx| {
                     sends.retain_mut(|send| std::pin::Pin::new(send).poll(cx).is_pending());
                     if sends.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }

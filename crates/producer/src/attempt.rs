@@ -109,6 +109,11 @@ impl Attempts {
         })
     }
 
+    /// How long everything may take together.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     pub(crate) fn made(&self) -> u32 {
         self.made
     }

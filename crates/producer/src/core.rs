@@ -93,9 +93,14 @@ impl Core {
         }
     }
 
-    /// A moment as the fault table counts: since the producer was built.
-    pub(crate) fn since_start(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.started)
+    /// The time since the producer was built: what sends and the fault table count by, because durations are cheap to compare.
+    pub(crate) fn clock(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// A time of [`clock`](Self::clock) as a moment.
+    pub(crate) fn moment(&self, clock: Duration) -> Instant {
+        self.started + clock
     }
 
     pub(crate) fn with_faults<T>(&self, work: impl FnOnce(&mut FaultTable) -> T) -> T {
@@ -104,7 +109,7 @@ impl Core {
 
     pub(crate) fn health(&self) -> ProducerHealth {
         let (in_flight, in_flight_bytes) = self.window.in_flight();
-        let now = self.since_start(Instant::now());
+        let now = self.clock();
         ProducerHealth {
             group: self.group.clone(),
             in_flight,

@@ -6,13 +6,12 @@ use ferrocket_model::{
     Applied, ErrorKind, Failure, InvalidMessage, Message, MessageId, MessageQueue, Route,
     properties::{self, name},
 };
-use tokio::time::Instant;
 
 use crate::{
     attempt::Attempts,
     core::{Core, now_ms},
     queue,
-    sending::{Plan, Target},
+    sending::{Plan, SendError, Target},
     topics::{TopicState, Turn},
     window::Place,
 };
@@ -22,11 +21,10 @@ pub(crate) struct Job {
     pub(crate) core: Arc<Core>,
     pub(crate) message: Message,
     target: Target,
-    /// For everything together.
-    pub(crate) timeout: Duration,
-    pub(crate) started: Instant,
-    /// The clock as it was read last. It is read again only after something was waited for.
-    pub(crate) now: Instant,
+    /// When it began, by the producer's clock.
+    started: Duration,
+    /// The producer's clock as it was read last. It is read again only after something was waited for.
+    pub(crate) now: Duration,
     pub(crate) attempts: Attempts,
 }
 
@@ -53,10 +51,10 @@ pub(crate) struct Parts {
 impl Job {
     pub(crate) fn new(plan: Plan) -> Self {
         let Plan { core, message, timeout, max_attempts, target } = plan;
-        let now = Instant::now();
+        let now = core.clock();
         let timeout = timeout.unwrap_or(core.options.send_timeout);
         let attempts = Attempts::new(max_attempts.unwrap_or(core.options.retry.max_attempts), timeout);
-        Self { core, message, target, timeout, started: now, now, attempts }
+        Self { core, message, target, started: now, now, attempts }
     }
 
     /// Makes ready what needs no waiting; that is the usual case. `None`: [`ready`](Self::ready) waits.
@@ -102,19 +100,32 @@ impl Job {
         };
         let (body, encoding) = core.options.compression.apply(self.message.body()).await;
         let parts = Parts::new(&core, &self.message, body, encoding)?;
-        self.now = Instant::now();
+        self.now = self.core.clock();
         Ok(Ready { _place: place, _turn: turn, topic, route, pinned, parts })
+    }
+
+    /// The send failed, with all that is known of it.
+    pub(crate) fn failed(self, failure: Box<Failure>) -> SendError {
+        let applied = match self.attempts.applied() {
+            Applied::No => failure.applied(),
+            worst => worst,
+        };
+        self.core.stats.failed(applied == Applied::Unknown, self.attempts.made());
+        let failure = failure.with_applied(applied).with_topic(self.message.topic());
+        let failure =
+            failure.with_attempts(self.attempts.into_records(|| None), self.core.clock().saturating_sub(self.started));
+        SendError::new(Box::new(failure), self.message)
     }
 
     /// What is left of the time.
     pub(crate) fn left(&mut self) -> Duration {
-        self.now = Instant::now();
-        self.timeout.saturating_sub(self.elapsed())
+        self.now = self.core.clock();
+        self.attempts.deadline().saturating_sub(self.elapsed())
     }
 
     /// The time since the start, when the clock was read last.
     pub(crate) fn elapsed(&self) -> Duration {
-        self.now.saturating_duration_since(self.started)
+        self.now.saturating_sub(self.started)
     }
 
     /// Everything that can be said without asking anybody.
@@ -123,7 +134,7 @@ impl Job {
         if core.is_closed() {
             return Err(self.failure(ErrorKind::Closed).with_detail("the producer was shut down").into());
         }
-        if self.timeout.is_zero() {
+        if self.attempts.deadline().is_zero() {
             let failure = Failure::invalid_argument(operation(message), "0 leaves no time to send");
             return Err(failure.with_option("timeout").into());
         }
@@ -140,7 +151,7 @@ impl Job {
             Some(place) => Ok(place),
             None => {
                 let (count, bytes) = self.core.window.in_flight();
-                let timeout = self.timeout;
+                let timeout = self.attempts.deadline();
                 let detail = format!(
                     "no place in the window within {timeout:?}: {count} sends with {bytes} bytes are in flight"
                 );
@@ -154,7 +165,7 @@ impl Job {
     async fn in_time(&mut self, turn: impl Future<Output = Turn>) -> Result<Turn, Box<Failure>> {
         let left = self.left();
         tokio::time::timeout(left, turn).await.map_err(|_| {
-            let timeout = self.timeout;
+            let timeout = self.attempts.deadline();
             let detail =
                 format!("after {timeout:?}, earlier sends to the queue of its sharding key were still under way");
             let advice = "sends with sharding keys leave one after the other; a batch is faster";
@@ -163,7 +174,7 @@ impl Job {
     }
 
     pub(crate) fn out_of_time(&self) -> Box<Failure> {
-        let detail = format!("the time of {:?} was over", self.timeout);
+        let detail = format!("the time of {:?} was over", self.attempts.deadline());
         self.failure(ErrorKind::Timeout).with_detail(detail).with_applied(Applied::No).into()
     }
 
@@ -193,7 +204,7 @@ impl Parts {
         &'a self,
         job: &'a Job,
         queue: &'a MessageQueue,
-        began: Instant,
+        began: Duration,
         timeout: Duration,
     ) -> SendRequest<'a> {
         SendRequest {
@@ -205,7 +216,7 @@ impl Parts {
             flag: job.message.flag(),
             born_ms: self.born_ms,
             new_topic_queues: job.core.options.new_topic_queues,
-            began,
+            began: job.core.moment(began),
             timeout,
         }
     }

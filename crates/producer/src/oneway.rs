@@ -2,35 +2,47 @@ use ferrocket_backend::BoxFuture;
 use ferrocket_model::Failure;
 
 use crate::{
-    job::Job,
+    job::{Job, Ready},
     queue,
     sending::{Plan, SendError},
 };
 
 pub(crate) fn start(plan: Plan) -> BoxFuture<'static, Result<(), SendError>> {
     let mut job = Job::new(plan);
-    Box::pin(async move {
-        hand_over(&mut job).await.map_err(|failure| {
-            job.core.stats.failed(false, 1);
-            SendError::new(Box::new(failure.with_topic(job.message.topic())), job.message)
-        })
-    })
+    match job.ready_now() {
+        Ok(Some(ready)) => Box::pin(finish(job, ready)),
+        Ok(None) => Box::pin(async move {
+            match job.ready().await {
+                Ok(ready) => finish(job, ready).await,
+                Err(failure) => Err(job.failed(failure)),
+            }
+        }),
+        Err(failure) => Box::pin(std::future::ready(Err(job.failed(failure)))),
+    }
+}
+
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice, and this future is one per send")]
+fn finish(mut job: Job, ready: Ready) -> impl Future<Output = Result<(), SendError>> + Send {
+    async move {
+        match hand_over(&mut job, &ready).await {
+            Ok(()) => {
+                job.now = job.core.clock();
+                job.core.stats.succeeded(job.elapsed(), 1);
+                Ok(())
+            }
+            Err(failure) => Err(job.failed(failure)),
+        }
+    }
 }
 
 /// As a send, with one attempt and no answer.
-async fn hand_over(job: &mut Job) -> Result<(), Box<Failure>> {
-    let ready = match job.ready_now()? {
-        Some(ready) => ready,
-        None => Box::pin(job.ready()).await?,
-    };
+async fn hand_over(job: &mut Job, ready: &Ready) -> Result<(), Box<Failure>> {
     let queue = match &ready.pinned {
         Some(queue) => queue.clone(),
         None => queue::choose(&job.core, &ready.topic, &ready.route, None, job.now)
             .ok_or_else(|| queue::none(&job.message))?,
     };
-    let left = job.timeout.saturating_sub(job.elapsed());
+    let left = job.attempts.deadline().saturating_sub(job.elapsed());
     let request = ready.parts.request(job, &queue, job.now, left);
-    job.core.stack.backend.send_oneway(request).await?;
-    job.core.stats.succeeded(job.started.elapsed(), 1);
-    Ok(())
+    job.core.stack.backend.send_oneway(request).await
 }

@@ -1,10 +1,9 @@
 //! Which queue a message goes to.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use ferrocket_model::{BrokerName, ErrorKind, Failure, Message, MessageQueue, Route};
 use ferrocket_route::queue_of_key;
-use tokio::time::Instant;
 
 use crate::{
     core::{Core, Selector},
@@ -63,9 +62,8 @@ pub(crate) fn choose(
     topic: &TopicState,
     route: &Route,
     last: Option<&BrokerName>,
-    now: Instant,
+    now: Duration,
 ) -> Option<MessageQueue> {
-    let now = core.since_start(now);
     core.with_faults(|faults| topic.chooser.choose(&route.publish, last, faults, now).cloned())
 }
 

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use ferrocket_backend::{BoxFuture, Sent};
 use ferrocket_model::{
-    Applied, Attempt, BrokerName, ErrorKind, Failure, MessageId, MessageQueue, ReceiptParts, SendReceipt, SendStatus,
+    Attempt, BrokerName, ErrorKind, Failure, MessageId, MessageQueue, ReceiptParts, SendReceipt, SendStatus,
 };
-use tokio::time::Instant;
 
 use crate::{
     attempt::{Attempts, Decision},
@@ -18,40 +17,36 @@ use crate::{
 
 pub(crate) fn start(plan: Plan) -> BoxFuture<'static, Result<SendReceipt, SendError>> {
     let mut job = Job::new(plan);
-    Box::pin(async move {
-        match run(&mut job).await {
-            Ok(stored) => {
+    // There is one such future per send in flight: what is rare is boxed apart, so that the usual one is small.
+    match job.ready_now() {
+        Ok(Some(ready)) => Box::pin(finish(job, ready)),
+        Ok(None) => Box::pin(async move {
+            match job.ready().await {
+                Ok(ready) => finish(job, ready).await,
+                Err(failure) => Err(job.failed(failure)),
+            }
+        }),
+        Err(failure) => Box::pin(std::future::ready(Err(job.failed(failure)))),
+    }
+}
+
+/// From ready to the end.
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice, and this future is one per send")]
+fn finish(mut job: Job, mut ready: Ready) -> impl Future<Output = Result<SendReceipt, SendError>> + Send {
+    async move {
+        match attempt(&mut job, &mut ready).await {
+            Ok((queue, sent)) => {
                 let took = job.elapsed();
                 job.core.stats.succeeded(took, job.attempts.made());
-                Ok(stored.receipt(job.attempts, took))
+                Ok(receipt(ready.parts.id, queue, sent, job.attempts, took))
             }
-            Err(failure) => {
-                let applied = match job.attempts.applied() {
-                    Applied::No => failure.applied(),
-                    worst => worst,
-                };
-                job.core.stats.failed(applied == Applied::Unknown, job.attempts.made());
-                let failure = failure.with_applied(applied).with_topic(job.message.topic());
-                let failure = failure.with_attempts(job.attempts.into_records(|| None), job.started.elapsed());
-                Err(SendError::new(Box::new(failure), job.message))
-            }
+            Err(failure) => Err(job.failed(failure)),
         }
-    })
+    }
 }
 
-/// A message that a broker has.
-struct Stored {
-    id: MessageId,
-    queue: MessageQueue,
-    sent: Sent,
-}
-
-async fn run(job: &mut Job) -> Result<Stored, Box<Failure>> {
-    let mut ready = match job.ready_now()? {
-        Some(ready) => ready,
-        // Boxed, as all that is rare: it should not make every send larger.
-        None => Box::pin(job.ready()).await?,
-    };
+/// Attempt after attempt.
+async fn attempt(job: &mut Job, ready: &mut Ready) -> Result<(MessageQueue, Sent), Box<Failure>> {
     let mut last_broker: Option<BrokerName> = None;
     loop {
         let queue = match &ready.pinned {
@@ -59,29 +54,28 @@ async fn run(job: &mut Job) -> Result<Stored, Box<Failure>> {
             None => queue::choose(&job.core, &ready.topic, &ready.route, last_broker.as_ref(), job.now)
                 .ok_or_else(|| queue::none(&job.message))?,
         };
+        let began = job.now;
         let Some(timeout) = job.attempts.begin(job.elapsed(), &job.core.options.retry) else {
             return Err(job.out_of_time());
         };
-        let began = job.now;
         let request = ready.parts.request(job, &queue, began, timeout);
         let answer = job.core.stack.backend.send(request).await;
-        job.now = Instant::now();
-        let took = job.now.saturating_duration_since(began);
-        match answer {
+        job.now = job.core.clock();
+        let took = job.now.saturating_sub(began);
+        let failure = match answer {
             Ok(sent) => {
                 let core = &job.core;
-                core.with_faults(|faults| faults.succeeded(queue.broker(), took, core.since_start(job.now)));
+                core.with_faults(|faults| faults.succeeded(queue.broker(), took, job.now));
                 if sent.status != SendStatus::Ok && job.attempts.not_ok(queue.broker(), took, &core.options.retry) {
                     last_broker = Some(queue.broker().clone());
                     continue;
                 }
-                return Ok(Stored { id: ready.parts.id, queue, sent });
+                return Ok((queue, sent));
             }
-            Err(failure) => {
-                Box::pin(again(job, &mut ready, &queue, took, failure)).await?;
-                last_broker = Some(queue.broker().clone());
-            }
-        }
+            Err(failure) => failure,
+        };
+        Box::pin(again(job, ready, &queue, took, failure)).await?;
+        last_broker = Some(queue.broker().clone());
     }
 }
 
@@ -118,12 +112,11 @@ async fn again(
     if !pause.is_zero() {
         tokio::time::sleep(pause).await;
     }
-    job.now = Instant::now();
+    job.now = job.core.clock();
     Ok(())
 }
 
-fn record_fault(core: &Core, broker: &BrokerName, failure: &Failure, now: Instant) {
-    let now = core.since_start(now);
+fn record_fault(core: &Core, broker: &BrokerName, failure: &Failure, now: Duration) {
     core.with_faults(|faults| match failure.kind() {
         ErrorKind::BrokerUnreachable => faults.unreachable(broker, now),
         // What is wrong with a message or a permission says nothing about the broker.
@@ -132,25 +125,22 @@ fn record_fault(core: &Core, broker: &BrokerName, failure: &Failure, now: Instan
     });
 }
 
-impl Stored {
-    fn receipt(self, attempts: Attempts, took: Duration) -> SendReceipt {
-        let Self { id, queue, sent } = self;
-        let attempts = attempts.into_records(|| Some(Attempt::succeeded(queue.broker().clone(), took)));
-        // The broker says which queue it used; it is another one only where a queue was left to it.
-        let queue = if sent.queue_id == queue.id() {
-            queue
-        } else {
-            MessageQueue::new(queue.topic(), queue.broker(), sent.queue_id)
-        };
-        SendReceipt::from(ReceiptParts {
-            message_id: id,
-            status: sent.status,
-            queue: Some(queue),
-            offset: sent.offset,
-            broker_message_id: sent.broker_message_id,
-            transaction_id: sent.transaction_id,
-            recall_handle: sent.recall_handle,
-            attempts,
-        })
-    }
+fn receipt(id: MessageId, queue: MessageQueue, sent: Sent, attempts: Attempts, took: Duration) -> SendReceipt {
+    let attempts = attempts.into_records(|| Some(Attempt::succeeded(queue.broker().clone(), took)));
+    // The broker says which queue it used; it is another one only where a queue was left to it.
+    let queue = if sent.queue_id == queue.id() {
+        queue
+    } else {
+        MessageQueue::new(queue.topic(), queue.broker(), sent.queue_id)
+    };
+    SendReceipt::from(ReceiptParts {
+        message_id: id,
+        status: sent.status,
+        queue: Some(queue),
+        offset: sent.offset,
+        broker_message_id: sent.broker_message_id,
+        transaction_id: sent.transaction_id,
+        recall_handle: sent.recall_handle,
+        attempts,
+    })
 }

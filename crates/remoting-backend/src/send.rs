@@ -7,7 +7,7 @@ use ferrocket_protocol::{
     message::{CompressionKind, SysFlag},
     request::{SendAnswer, SendHeader, SendMessage},
 };
-use ferrocket_remoting::{CallError, PoolError};
+use ferrocket_remoting::{CallError, Endpoint, PoolError};
 
 use crate::{
     RemotingBackend,
@@ -25,13 +25,11 @@ impl Sends for RemotingBackend {
         });
         match begun {
             Some((endpoint, answer)) => Box::pin(async move {
-                match answer.await {
-                    Ok(answer) => Ok(sent(answer)),
-                    Err(CallError::Answer { code: ResponseCode::GO_AWAY, .. }) => {
-                        Box::pin(shared.send_slowly(request)).await
-                    }
-                    Err(error) => Err(failed(&error.into(), &request, endpoint.address())),
-                }
+                let error = match answer.await {
+                    Ok(answer) => return Ok(sent(answer)),
+                    Err(error) => error,
+                };
+                Box::pin(shared.answered_with(error, request, endpoint)).await
             }),
             None => Box::pin(shared.send_slowly(request)),
         }
@@ -53,6 +51,14 @@ impl Sends for RemotingBackend {
 }
 
 impl Shared {
+    /// A broker that goes away is dialed anew.
+    async fn answered_with(&self, error: CallError, request: SendRequest<'_>, endpoint: Endpoint) -> Outcome<Sent> {
+        match error {
+            CallError::Answer { code: ResponseCode::GO_AWAY, .. } => self.send_slowly(request).await,
+            error => Err(failed(&error.into(), &request, endpoint.address())),
+        }
+    }
+
     /// Dials, or waits for room.
     async fn send_slowly(&self, request: SendRequest<'_>) -> Outcome<Sent> {
         let address = self.address_to_send(&request)?;

@@ -146,6 +146,10 @@ impl Driver {
 
     /// Reads once, and hands out what is whole.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseCause>> {
+        // Once all answers are taken, the buffer begins anew at its start: no new one, and its bytes are still in the cache.
+        if self.reading.is_empty() {
+            let _ = self.reading.try_reclaim(limits::READ_AHEAD_BYTES);
+        }
         // Never more ahead than a constant, or than has come already: a claimed length reserves nothing (R14).
         if self.reading.capacity() - self.reading.len() < limits::READ_AHEAD_BYTES / 4 {
             let ahead = Frame::missing(&self.reading).min(self.reading.len()).max(limits::READ_AHEAD_BYTES);
