@@ -220,10 +220,7 @@ impl ProducerBuilder {
                 .fault_tolerance
                 .table()
                 .map_err(|problem| Failure::invalid_argument(operation, problem).with_option("fault_tolerance"))?;
-            let window = Window::new(
-                u32::try_from(self.max_in_flight).unwrap_or(u32::MAX),
-                u32::try_from(self.max_in_flight_bytes).unwrap_or(u32::MAX),
-            );
+            let window = Window::new(self.max_in_flight, self.max_in_flight_bytes);
             let options = Options {
                 send_timeout: self.send_timeout,
                 retry: self.retry,

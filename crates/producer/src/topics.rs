@@ -2,6 +2,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use ferrocket_model::{MessageQueue, Route, Topic};
 use ferrocket_route::{QueueChooser, RouteTable, RouteView};
+use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 
 /// Topics that are remembered; beyond it the table starts anew, which costs a look-up and moves starting points.
@@ -10,7 +11,7 @@ const MAX_TOPICS: usize = 10_000;
 /// What a producer keeps of the topics that it sends to.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
-    topics: RwLock<HashMap<Topic, Arc<TopicState>>>,
+    topics: RwLock<HashMap<Topic, Arc<TopicState>, RandomState>>,
 }
 
 /// What a producer keeps of one topic.

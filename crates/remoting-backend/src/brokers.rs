@@ -7,6 +7,7 @@ use std::{
 use ferrocket_model::{BrokerName, MessageQueue, Topic};
 use ferrocket_protocol::body::TopicRoute;
 use ferrocket_remoting::{Endpoint, Pool};
+use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(300);
 #[derive(Default)]
 pub(crate) struct Brokers {
     /// Bounded by what name servers list.
-    brokers: RwLock<HashMap<BrokerName, Broker>>,
+    brokers: RwLock<HashMap<BrokerName, Broker, RandomState>>,
     topics: RwLock<HashMap<Topic, Vec<BrokerName>>>,
     /// From which broker id to pull, where the master said that it is not itself. One entry per queue that is consumed.
     suggested: RwLock<HashMap<MessageQueue, u64>>,
