@@ -3,7 +3,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::{BoxFuture, Leftover};
+use crate::{BoxFuture, Leftover, spawn};
 
 /// A shutdown that runs once, however often and by however many it is asked for. It goes on when who asked goes away.
 #[derive(Debug, Default)]
@@ -38,7 +38,9 @@ impl Ending {
                 let (sender, receiver) = watch::channel(None);
                 let work = work();
                 // Ends by itself: the work has a deadline.
-                tokio::spawn(async move { sender.send_replace(Some(Arc::new(work.await))) });
+                spawn(Box::pin(async move {
+                    sender.send_replace(Some(Arc::new(work.await)));
+                }));
                 receiver
             })
             .clone();

@@ -15,6 +15,7 @@ mod scope;
 mod send;
 mod send_back;
 mod shutdown;
+mod task;
 
 use ferrocket_model::Failure;
 
@@ -29,6 +30,7 @@ pub use scope::{Managed, Scope, Stage};
 pub use send::{BodyEncoding, SendRequest, Sends, Sent};
 pub use send_back::{Redelivery, SendBackRequest, SendBacks};
 pub use shutdown::{Leftover, ShutdownError, ShuttingDown};
+pub use task::{side_by_side, spawn};
 
 /// What an operation of the seam ends with. The failure is boxed, so that results stay small.
 pub type Outcome<T> = Result<T, Box<Failure>>;

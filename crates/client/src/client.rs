@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use ferrocket_backend::{BoxFuture, Capability, Ending, Leftover, ShutdownError, ShuttingDown, Stage};
+use ferrocket_backend::{BoxFuture, Capability, Ending, Leftover, ShutdownError, ShuttingDown, Stage, side_by_side};
 use ferrocket_consumer::{ConsumerReport, PushConsumerBuilder};
 use ferrocket_model::{ErrorKind, Failure, Group, LookupError, MessageQueue, SetupError, Topic};
 use ferrocket_producer::{Producer, ProducerBuilder, ProducerReport};
@@ -201,11 +201,8 @@ async fn end(stack: Stack, deadline: Duration) -> Vec<Leftover> {
     for stage in [Stage::Consumers, Stage::Producers] {
         let left = until.saturating_duration_since(Instant::now());
         // All of one stage side by side; each has a deadline of its own.
-        let endings: Vec<_> =
-            stack.scope.members(stage).into_iter().map(|member| tokio::spawn(member.end(left))).collect();
-        for ending in endings {
-            leftovers.extend(ending.await.unwrap_or_default());
-        }
+        let endings = stack.scope.members(stage).into_iter().map(|member| member.end(left));
+        leftovers.extend(side_by_side(endings).await.into_iter().flatten());
     }
     stack.routes.close();
     stack.backend.close().await;

@@ -274,13 +274,13 @@ async fn start(core: Arc<Core>, concurrency: usize) -> Result<PushConsumer, Setu
         }
     };
     joining.done();
-    core.spawn(rebalance::forward(core.clone(), events));
-    core.spawn(rebalance::run(core.clone()));
+    core.spawn(Box::pin(rebalance::forward(core.clone(), events)));
+    core.spawn(Box::pin(rebalance::run(core.clone())));
     for subscription in &core.subscriptions {
-        core.spawn(rebalance::watch(core.clone(), subscription.clone()));
+        core.spawn(Box::pin(rebalance::watch(core.clone(), subscription.clone())));
     }
-    core.spawn(retry::run(core.clone()));
-    core.tasks.spawn(core::commit_regularly(core.clone()));
+    core.spawn(Box::pin(retry::run(core.clone())));
+    core.spawn_to_its_end(Box::pin(core::commit_regularly(core.clone())));
     core.set_concurrency(concurrency);
     core.stack.scope.add(&(core.clone() as Arc<dyn Managed>));
     Ok(PushConsumer::new(core))

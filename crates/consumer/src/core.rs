@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ferrocket_backend::{BoxFuture, Ending, Leftover, Managed, Stage, Subscription};
+use ferrocket_backend::{BoxFuture, Ending, Leftover, Managed, Stage, Subscription, spawn};
 use ferrocket_model::{ConsumeFrom, Group, MessageQueue};
 use ferrocket_offset_store::Progress;
 use ferrocket_route::Stack;
@@ -125,11 +125,16 @@ impl Core {
     }
 
     /// Runs a task that ends with the consumer.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: BoxFuture<'static, ()>) {
         let ending = self.ending.clone();
-        self.tasks.spawn(async move {
+        self.spawn_to_its_end(Box::pin(async move {
             ending.run_until_cancelled(task).await;
-        });
+        }));
+    }
+
+    /// Runs a task that ends by itself.
+    pub(crate) fn spawn_to_its_end(&self, task: BoxFuture<'static, ()>) {
+        spawn(Box::pin(self.tasks.track_future(task)));
     }
 
     /// Makes the number of workers what it should be; those that are too many end by themselves.
@@ -137,7 +142,7 @@ impl Core {
         let before = self.concurrency.swap(workers, Ordering::AcqRel);
         for number in before..workers {
             // Workers end by themselves, so that a handler is never dropped by the end of its task.
-            self.tasks.spawn(dispatch::work(self.clone(), number));
+            self.spawn_to_its_end(Box::pin(dispatch::work(self.clone(), number)));
         }
         self.ready.wake_all();
     }

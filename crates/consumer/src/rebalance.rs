@@ -169,7 +169,7 @@ async fn take_over(core: &Arc<Core>, subscription: &Subscription, queue: Message
     let source = Arc::new(Source { queue: queue.clone(), revocation: Revocation::new() });
     let owned = Queue::new(source, subscription.clone(), offset, core.ending.child_token());
     core.queues.lock().insert(queue, owned.clone());
-    core.tasks.spawn(puller::run(core.clone(), owned, offset));
+    core.spawn_to_its_end(Box::pin(puller::run(core.clone(), owned, offset)));
     true
 }
 

@@ -1,8 +1,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use ferrocket_backend::{BoxFuture, side_by_side};
 use ferrocket_model::{BoxError, BrokerName, Group, MessageQueue};
 use parking_lot::Mutex;
-use tokio::task::JoinSet;
 
 use crate::{DynOffsetStore, OffsetTable};
 
@@ -53,17 +53,11 @@ impl Progress {
         for (queue, offset) in changed {
             brokers.entry(queue.broker().clone()).or_default().push((queue, offset));
         }
-        // Dropping this future aborts them: no task outlives its owner.
-        let mut writes = JoinSet::new();
-        for offsets in brokers.into_values() {
+        let writes = brokers.into_values().map(|offsets| -> BoxFuture<'static, Vec<MessageQueue>> {
             let this = self.clone();
-            writes.spawn(async move { this.write_broker(offsets, timeout).await });
-        }
-        let mut failed = Vec::new();
-        while let Some(written) = writes.join_next().await {
-            failed.extend(written.unwrap_or_default());
-        }
-        failed
+            Box::pin(async move { this.write_broker(offsets, timeout).await })
+        });
+        side_by_side(writes).await.into_iter().flatten().collect()
     }
 
     async fn write_broker(&self, offsets: Vec<(MessageQueue, u64)>, timeout: Duration) -> Vec<MessageQueue> {

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use ferrocket_backend::{Backend, BoxFuture, Capability, Outcome};
+use ferrocket_backend::{Backend, BoxFuture, Capability, Outcome, spawn};
 use ferrocket_model::{BrokerName, ErrorKind, Failure, Remedy};
 use ferrocket_protocol::{Request, request::GetRoute};
 use ferrocket_remoting::{Dialer, Pool, PoolError, TcpDialer};
@@ -70,10 +70,10 @@ impl RemotingBackend {
             source: config.source,
         });
         // Tasks hold the shared state weakly or watch the token, so that a dropped backend ends them.
-        shared.spawn(inbound::run(Arc::downgrade(&shared), inbox));
-        shared.spawn(crate::heartbeat::run(Arc::downgrade(&shared)));
+        shared.spawn(Box::pin(inbound::run(Arc::downgrade(&shared), inbox)));
+        shared.spawn(Box::pin(crate::heartbeat::run(Arc::downgrade(&shared))));
         if shared.source.is_some() {
-            shared.spawn(ask_source(Arc::downgrade(&shared)));
+            shared.spawn(Box::pin(ask_source(Arc::downgrade(&shared))));
         }
         Ok(Self { shared })
     }
@@ -88,7 +88,7 @@ impl RemotingBackend {
             self.shared.update_from(&**source).await.map_err(Box::new)?;
         }
         let request = GetRoute::new(ferrocket_model::system::TEMPLATE_TOPIC);
-        match self.shared.name_servers.ask(&request, "reach a name server", timeout).await {
+        match self.shared.name_servers.ask(&request, "reach a name server".to_owned(), timeout).await {
             Ok(_) => Ok(()),
             // Any answer will do; this topic need not exist.
             Err(failure) if failure.code().is_some() => Ok(()),
@@ -133,11 +133,11 @@ impl Backend for RemotingBackend {
 
 impl Shared {
     /// Runs a task that ends with the backend.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: BoxFuture<'static, ()>) {
         let ending = self.ending.clone();
-        self.tasks.spawn(async move {
+        spawn(Box::pin(self.tasks.track_future(async move {
             ending.run_until_cancelled(task).await;
-        });
+        })));
     }
 
     /// Calls a broker at an address.

@@ -1,7 +1,8 @@
 use std::sync::{Arc, Weak};
 
+use ferrocket_backend::{BoxFuture, side_by_side};
 use ferrocket_protocol::request::Heartbeat;
-use tokio::{task::JoinSet, time::Instant};
+use tokio::time::Instant;
 
 use crate::backend::Shared;
 
@@ -32,18 +33,18 @@ impl Shared {
                 return;
             }
             let heartbeat = Arc::new(Heartbeat::new(&shared.members.heartbeat()));
-            let mut calls = JoinSet::new();
-            for (broker, address) in shared.brokers.for_heartbeat(shared.members.has_consumers()) {
+            let brokers = shared.brokers.for_heartbeat(shared.members.has_consumers());
+            let calls = brokers.into_iter().map(|(broker, address)| -> BoxFuture<'static, ()> {
                 let (shared, heartbeat) = (shared.clone(), heartbeat.clone());
-                calls.spawn(async move {
+                Box::pin(async move {
                     let operation = || "send a heartbeat".to_owned();
                     let told = shared.call(&broker, &address, &*heartbeat, shared.request_timeout, operation).await;
                     if let Err(failure) = told {
                         tracing::debug!(%failure, "a heartbeat did not arrive");
                     }
-                });
-            }
-            while calls.join_next().await.is_some() {}
+                })
+            });
+            side_by_side(calls).await;
         }
     }
 }

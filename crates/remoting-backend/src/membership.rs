@@ -6,7 +6,7 @@ use std::{
 };
 
 use ferrocket_backend::{
-    BoxFuture, ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, Outcome, ServerEvent,
+    BoxFuture, ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, Outcome, ServerEvent, side_by_side,
 };
 use ferrocket_model::{ConsumeFrom, ErrorKind, Failure, Group, Topic, system};
 use ferrocket_protocol::{
@@ -15,7 +15,7 @@ use ferrocket_protocol::{
 };
 use futures_core::Stream;
 use parking_lot::Mutex;
-use tokio::{sync::Notify, sync::mpsc, task::JoinSet};
+use tokio::{sync::Notify, sync::mpsc};
 
 use crate::{RemotingBackend, backend::unknown_broker};
 
@@ -178,24 +178,18 @@ impl Membership for RemotingBackend {
                 request.producer_group = Some(group.clone());
             }
             let request = Arc::new(request);
-            let mut calls = JoinSet::new();
-            for (broker, address) in self.shared.brokers.for_heartbeat(consumer) {
-                // A broker without a connection of ours knows nothing of us.
-                if self.shared.pool.connected(&address).is_none() {
-                    continue;
-                }
+            let mut brokers = self.shared.brokers.for_heartbeat(consumer);
+            // A broker without a connection of ours knows nothing of us.
+            brokers.retain(|(_, address)| self.shared.pool.connected(address).is_some());
+            let calls = brokers.into_iter().map(|(broker, address)| -> BoxFuture<'static, Option<String>> {
                 let (shared, request) = (self.shared.clone(), request.clone());
-                calls.spawn(async move {
+                Box::pin(async move {
                     let operation = || "unregister".to_owned();
                     let told = shared.call(&broker, &address, &*request, shared.request_timeout, operation).await;
                     told.err().map(|_| address.to_string())
-                });
-            }
-            let mut untold = Vec::new();
-            while let Some(told) = calls.join_next().await {
-                untold.extend(told.ok().flatten());
-            }
-            untold
+                })
+            });
+            side_by_side(calls).await.into_iter().flatten().collect()
         })
     }
 
@@ -216,7 +210,7 @@ impl Membership for RemotingBackend {
                 let timeout = self.shared.request_timeout;
                 match self.shared.call(&broker, &address, &request, timeout, operation).await {
                     Ok(mut list) => {
-                        list.consumer_id_list.sort();
+                        list.consumer_id_list.sort_unstable();
                         list.consumer_id_list.dedup();
                         return Ok(list.consumer_id_list);
                     }

@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use ferrocket_backend::{BoxFuture, Outcome};
 use ferrocket_model::{ErrorKind, Failure, Lines};
 use ferrocket_protocol::Request;
 use ferrocket_remoting::{CallError, Pool, PoolError};
@@ -50,12 +51,22 @@ impl NameServers {
     }
 
     /// Asks one server after the other until one answers. A refusal is an answer.
-    pub(crate) async fn ask<R: Request + Sync>(
+    pub(crate) fn ask<'a, R: Request + Sync>(
+        &'a self,
+        request: &'a R,
+        operation: String,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Outcome<R::Response>> {
+        // Boxed: one state machine per request, whoever asks.
+        Box::pin(self.ask_each(request, operation, timeout))
+    }
+
+    async fn ask_each<R: Request + Sync>(
         &self,
         request: &R,
-        operation: &str,
+        operation: String,
         timeout: Duration,
-    ) -> Result<R::Response, Box<Failure>> {
+    ) -> Outcome<R::Response> {
         let (addresses, start) = {
             let state = self.state.lock();
             (state.addresses.clone(), state.current)

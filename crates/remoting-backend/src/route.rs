@@ -1,13 +1,10 @@
 use std::time::Duration;
 
 use ferrocket_backend::{BoxFuture, Outcome, RouteRequest, Routes};
-use ferrocket_model::{ErrorKind, Failure, MessageQueue, Route, RouteBroker, Topic, system};
+use ferrocket_model::{ErrorKind, Failure, Route, RouteBroker, Topic, system};
 use ferrocket_protocol::{body::TopicRoute, request::GetRoute};
 
 use crate::{RemotingBackend, backend::Shared};
-
-/// The bits of a template's queues that a topic made from it needs: write, and inherit.
-const TEMPLATE_PERM: i32 = 2 | 1;
 
 impl Routes for RemotingBackend {
     fn route(&self, request: RouteRequest) -> BoxFuture<'_, Outcome<Route>> {
@@ -47,7 +44,7 @@ impl Shared {
     async fn ask_route(&self, topic: &Topic, timeout: Duration) -> Outcome<TopicRoute> {
         let request = GetRoute::new(topic);
         let operation = format!("find topic {topic}");
-        let answer = self.name_servers.ask(&request, &operation, timeout).await;
+        let answer = self.name_servers.ask(&request, operation, timeout).await;
         answer.map_err(|failure| Box::new(failure.with_topic(topic)))
     }
 
@@ -56,20 +53,7 @@ impl Shared {
         let template = Topic::from_static(system::TEMPLATE_TOPIC);
         let found = self.ask_route(&template, timeout).await.ok()?;
         self.learn(&template, &found);
-        let with_master =
-            |name: &str| found.brokers.iter().any(|broker| broker.name == name && broker.master.is_some());
-        let mut data: Vec<_> = found
-            .queue_data
-            .iter()
-            .filter(|data| data.perm & TEMPLATE_PERM == TEMPLATE_PERM && with_master(&data.broker_name))
-            .collect();
-        data.sort_by(|one, two| one.broker_name.cmp(&two.broker_name));
-        let publish: Vec<_> = data
-            .into_iter()
-            .flat_map(|data| {
-                (0..queues.min(data.read_queue_nums)).map(|id| MessageQueue::new(topic, data.broker_name.as_str(), id))
-            })
-            .collect();
+        let publish = found.template_queues(topic, queues);
         if publish.is_empty() {
             return None;
         }

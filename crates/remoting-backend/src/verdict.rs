@@ -45,8 +45,7 @@ pub(crate) fn verdict(code: ResponseCode, remark: &str) -> (ErrorKind, Applied, 
 }
 
 /// What became of a call, as a failure of the operation that made it.
-pub(crate) fn failure(error: &PoolError, operation: impl Into<String>, peer: Peer<'_>) -> Box<Failure> {
-    let operation = operation.into();
+pub(crate) fn failure(error: &PoolError, operation: String, peer: Peer<'_>) -> Box<Failure> {
     let unreachable = match peer {
         Peer::NameServer(_) => ErrorKind::NameServerUnreachable,
         Peer::Broker(..) => ErrorKind::BrokerUnreachable,

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use ferrocket_backend::{Backend, BoxFuture, Outcome, RouteRequest};
+use ferrocket_backend::{Backend, BoxFuture, Outcome, RouteRequest, spawn};
 use ferrocket_model::{ErrorKind, Failure, Route, Topic};
 use parking_lot::{Mutex, RwLock};
 use tokio::{
@@ -108,8 +108,10 @@ impl RouteTable {
         });
         let (ending, changed) = (table.ending.clone(), table.changed.clone());
         let weak: Weak<Self> = Arc::downgrade(&table);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { ending.run_until_cancelled(crate::refresh::run(weak, changed)).await });
+        if tokio::runtime::Handle::try_current().is_ok() {
+            spawn(Box::pin(async move {
+                ending.run_until_cancelled(crate::refresh::run(weak, changed)).await;
+            }));
         }
         table
     }

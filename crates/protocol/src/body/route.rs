@@ -9,6 +9,7 @@ use crate::{Command, DecodeError, Response};
 
 const PERM_READ: i32 = 4;
 const PERM_WRITE: i32 = 2;
+const PERM_INHERIT: i32 = 1;
 /// The most queues of a whole route. A small body can name many brokers, and each of them many queues.
 const MAX_QUEUES: usize = 262_144;
 
@@ -115,6 +116,18 @@ impl TopicRoute {
             .collect()
     }
 
+    /// The queues that `topic` will have when the first send makes it from this template, at most so many per broker: those of
+    /// brokers with a master, where the template may be written and inherited (INS-RTE-10).
+    pub fn template_queues(&self, topic: &Topic, queues_per_broker: u32) -> Vec<MessageQueue> {
+        const NEEDED: i32 = PERM_WRITE | PERM_INHERIT;
+        self.sorted_queue_data()
+            .into_iter()
+            .filter(|data| data.perm & NEEDED == NEEDED && self.has_master(&data.broker_name))
+            .flat_map(|data| queues(topic, &data.broker_name, queues_per_broker.min(data.read_queue_nums)))
+            .take(MAX_QUEUES)
+            .collect()
+    }
+
     /// The queues that can be read (INS-RTE-07); no master is needed.
     pub fn subscribe_queues(&self, topic: &Topic) -> Vec<MessageQueue> {
         let mut found: Vec<MessageQueue> = self
@@ -124,7 +137,7 @@ impl TopicRoute {
             .flat_map(|data| queues(topic, &data.broker_name, data.read_queue_nums))
             .take(MAX_QUEUES)
             .collect();
-        found.sort();
+        found.sort_unstable();
         found.dedup();
         found
     }
@@ -227,4 +240,29 @@ struct WireBroker {
     #[serde(deserialize_with = "nullable")]
     cluster: String,
     enable_acting_master: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// INS-RTE-10: only a broker with a master, where the template may be written (2) and inherited (1), gets queues of a new topic.
+    #[test]
+    fn a_template_gives_queues_where_it_may_be_inherited_and_a_master_is() {
+        let data = |name: &str, perm, read_queue_nums| QueueData {
+            broker_name: name.to_owned(),
+            perm,
+            read_queue_nums,
+            ..QueueData::default()
+        };
+        let broker = |name: &str| BrokerAddresses::new(name, "c", "127.0.0.1:1");
+        let mut without_master = broker("d");
+        without_master.master = None;
+        let brokers = vec![broker("a"), broker("b"), broker("c"), without_master];
+        let route = TopicRoute::new(brokers, vec![data("d", 7, 8), data("c", 7, 2), data("b", 6, 8), data("a", 7, 8)]);
+        let queues = route.template_queues(&Topic::from("New"), 4);
+        assert!(queues.iter().all(|queue| queue.topic().as_str() == "New"));
+        let found: Vec<_> = queues.iter().map(|queue| (queue.broker().as_str(), queue.id())).collect();
+        assert_eq!(found, [("a", 0), ("a", 1), ("a", 2), ("a", 3), ("c", 0), ("c", 1)]);
+    }
 }
