@@ -83,17 +83,20 @@ impl RemotingBackend {
     /// # Errors
     ///
     /// `NameServerUnreachable` with the cause per address.
-    pub async fn ready(&self, timeout: Duration) -> Outcome<()> {
-        if let Some(source) = &self.shared.source {
-            self.shared.update_from(&**source).await.map_err(Box::new)?;
-        }
-        let request = GetRoute::new(ferrocket_model::system::TEMPLATE_TOPIC);
-        match self.shared.name_servers.ask(&request, "reach a name server".to_owned(), timeout).await {
-            Ok(_) => Ok(()),
-            // Any answer will do; this topic need not exist.
-            Err(failure) if failure.code().is_some() => Ok(()),
-            Err(failure) => Err(failure),
-        }
+    pub fn ready(&self, timeout: Duration) -> BoxFuture<'_, Outcome<()>> {
+        // Boxed: an `async fn` would be compiled again in the caller's crate, with all that it calls.
+        Box::pin(async move {
+            if let Some(source) = &self.shared.source {
+                self.shared.update_from(&**source).await.map_err(Box::new)?;
+            }
+            let request = GetRoute::new(ferrocket_model::system::TEMPLATE_TOPIC);
+            match self.shared.name_servers.ask(&request, "reach a name server".to_owned(), timeout).await {
+                Ok(_) => Ok(()),
+                // Any answer will do; this topic need not exist.
+                Err(failure) if failure.code().is_some() => Ok(()),
+                Err(failure) => Err(failure),
+            }
+        })
     }
 
     /// Replaces the list of name servers.

@@ -25,16 +25,18 @@ const EVENTS: usize = 16;
 /// Who of this client is a member of what.
 pub(crate) struct Members {
     client_id: String,
-    table: Mutex<Table>,
+    /// One entry per group that somebody of this client is in.
+    groups: Mutex<BTreeMap<Group, Roles>>,
     /// Wakes the heartbeat task.
     changed: Notify,
 }
 
+/// What this client is in a group. A producer and a consumer may share its name.
 #[derive(Default)]
-struct Table {
-    /// How many producers of a group there are.
-    producers: BTreeMap<Group, usize>,
-    consumers: BTreeMap<Group, Consumer>,
+struct Roles {
+    /// How many producers there are.
+    producers: usize,
+    consumer: Option<Consumer>,
 }
 
 struct Consumer {
@@ -44,7 +46,7 @@ struct Consumer {
 
 impl Members {
     pub(crate) fn new(client_id: String) -> Self {
-        Self { client_id, table: Mutex::default(), changed: Notify::new() }
+        Self { client_id, groups: Mutex::default(), changed: Notify::new() }
     }
 
     /// Sends a heartbeat soon.
@@ -59,17 +61,16 @@ impl Members {
 
     /// Whether anybody here consumes; slaves are told then, too.
     pub(crate) fn has_consumers(&self) -> bool {
-        !self.table.lock().consumers.is_empty()
+        self.groups.lock().values().any(|roles| roles.consumer.is_some())
     }
 
     /// Whether there is anybody to tell of.
     pub(crate) fn is_empty(&self) -> bool {
-        let table = self.table.lock();
-        table.consumers.is_empty() && table.producers.is_empty()
+        self.groups.lock().is_empty()
     }
 
     pub(crate) fn deliver(&self, group: &Group, event: ServerEvent) {
-        if let Some(consumer) = self.table.lock().consumers.get(group) {
+        if let Some(consumer) = self.groups.lock().get(group).and_then(|roles| roles.consumer.as_ref()) {
             // Full: the same event waits there already.
             let _ = consumer.events.try_send(event);
         }
@@ -77,14 +78,14 @@ impl Members {
 
     /// What brokers are told. As every Java client we name the inner producer group too, for look-ups by client id.
     pub(crate) fn heartbeat(&self) -> HeartbeatData {
-        let table = self.table.lock();
-        let producers = table.producers.keys().map(Group::as_str).chain([system::CLIENT_INNER_PRODUCER]);
+        let groups = self.groups.lock();
+        let producers = groups.iter().filter(|(_, roles)| roles.producers > 0).map(|(group, _)| group.as_str());
+        let producers = producers.chain([system::CLIENT_INNER_PRODUCER]);
         HeartbeatData {
             client_id: self.client_id.clone(),
-            consumer_data_set: table
-                .consumers
+            consumer_data_set: groups
                 .iter()
-                .map(|(group, consumer)| consumer_data(group, &consumer.member))
+                .filter_map(|(group, roles)| Some(consumer_data(group, &roles.consumer.as_ref()?.member)))
                 .collect(),
             heartbeat_fingerprint: 0,
             producer_data_set: producers.map(|name| ProducerData { group_name: name.to_owned() }).collect(),
@@ -94,37 +95,39 @@ impl Members {
 
     fn add(&self, member: Member) -> Outcome<EventStream> {
         let (sender, receiver) = mpsc::channel(EVENTS);
-        let mut table = self.table.lock();
+        let mut groups = self.groups.lock();
+        let roles = groups.entry(member.group.clone()).or_default();
         match member.kind {
             MemberKind::Consumer(consumer) => {
-                if table.consumers.contains_key(&member.group) {
+                if roles.consumer.is_some() {
                     return Err(Box::new(
                         Failure::new(ErrorKind::Conflict, format!("join group {} as a consumer", member.group))
                             .with_detail("this client has a consumer in the group already")
                             .with_advice("use one consumer per group and client, or another client"),
                     ));
                 }
-                table.consumers.insert(member.group, Consumer { member: consumer, events: sender });
+                roles.consumer = Some(Consumer { member: consumer, events: sender });
             }
-            _ => *table.producers.entry(member.group).or_default() += 1,
+            _ => roles.producers += 1,
         }
         Ok(Box::pin(Events(receiver)))
     }
 
     /// Returns whether nobody of this client is left in that role.
     fn remove(&self, group: &Group, consumer: bool) -> bool {
-        let mut table = self.table.lock();
-        if consumer {
-            return table.consumers.remove(group).is_some();
+        let mut groups = self.groups.lock();
+        let Some(roles) = groups.get_mut(group) else { return false };
+        let is_last = if consumer {
+            roles.consumer.take().is_some()
+        } else {
+            let is_last = roles.producers == 1;
+            roles.producers = roles.producers.saturating_sub(1);
+            is_last
+        };
+        if roles.producers == 0 && roles.consumer.is_none() {
+            groups.remove(group);
         }
-        match table.producers.get_mut(group) {
-            Some(count) if *count > 1 => {
-                *count -= 1;
-                false
-            }
-            Some(_) => table.producers.remove(group).is_some(),
-            None => false,
-        }
+        is_last
     }
 }
 
