@@ -7,7 +7,7 @@ use ferrocket_protocol::{
     Command, Frame,
     limits::MAX_FRAME_BYTES,
     message::{StoredParts, SysFlag, write_stored},
-    request::{SendHeader, SendMessage},
+    request::{SendForm, SendHeader, SendMessage},
 };
 
 /// The topic.
@@ -26,6 +26,7 @@ const SEND_ANSWER: &str = "{\"code\":0,\"extFields\":{\"queueId\":\"2\",\"TRACE_
 /// A send with the fields a to n. The body is empty: what is measured is the header.
 pub fn send() -> SendMessage<'static> {
     SendMessage {
+        form: SendForm::Message,
         header: SendHeader {
             group: "bench-group",
             topic: TOPIC,

@@ -144,7 +144,7 @@ pub fn encode_request<R: Request>(
     out: &mut BytesMut,
 ) -> Result<Encoded, EncodeError> {
     let header = Head {
-        code: R::CODE.0,
+        code: request.code().0,
         language: head.language,
         version: VERSION,
         opaque: head.opaque,

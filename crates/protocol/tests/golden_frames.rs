@@ -14,9 +14,10 @@ use ferrocket_protocol::{
     WriteFields, body_crc, encode_request, encode_response,
     message::{CompressionKind, SysFlag},
     request::{
-        CommitOffset, ConsumerList, CreateTopic, FoundOffset, GetConsumerList, GetMaxOffset, GetMinOffset, GetRoute,
-        Heartbeat, MembersChanged, OffsetAnswer, Pull, PullAnswer, PullAnswerFields, PullFlags, QueryOffset,
-        ReadSendHeader, SearchOffset, SendAnswer, SendBack, SendHeader, SendMessage, Unregister,
+        CheckTransaction, CommitOffset, ConsumerList, CreateTopic, EndTransaction, FoundOffset, GetConsumerList,
+        GetMaxOffset, GetMinOffset, GetRoute, Heartbeat, MembersChanged, OffsetAnswer, Pull, PullAnswer,
+        PullAnswerFields, PullFlags, PushReply, QueryOffset, ReadSendHeader, RecallMessage, SearchOffset, SendAnswer,
+        SendBack, SendForm, SendHeader, SendMessage, Unregister,
     },
     sign::signed_content,
     version_name,
@@ -184,6 +185,10 @@ fn request_headers_are_read_and_written_as_java_does() {
     check_class::<MembersChanged>("NotifyConsumerIdsChangedRequestHeader", &["bname", "ns", "nsd"]);
     check_class::<CreateTopic>("CreateTopicRequestHeader", &["bname", "force", "lo", "ns", "nsd"]);
     check_class::<GetRoute>("namesrv.GetRouteInfoRequestHeader", &["bname", "lo", "ns", "nsd"]);
+    check_class::<EndTransaction>("EndTransactionRequestHeader", &["ns", "nsd"]);
+    check_class::<CheckTransaction>("CheckTransactionStateRequestHeader", &["ns", "nsd"]);
+    check_class::<PushReply>("ReplyMessageRequestHeader", &["lo", "ns", "nsd"]);
+    check_class::<RecallMessage>("RecallMessageRequestHeader", &["lo", "ns", "nsd"]);
     check_class::<Heartbeat>("HeartbeatRequestHeader", &["bname", "ns", "nsd"]);
 }
 
@@ -219,6 +224,7 @@ fn the_send_header_is_read_and_written_as_java_does() {
         let properties = read.properties.clone().unwrap_or_default();
         let broker = read.broker.clone().unwrap_or_default();
         let send = SendMessage {
+            form: SendForm::Message,
             header: SendHeader {
                 group: group.as_str(),
                 topic: read.topic.as_str(),

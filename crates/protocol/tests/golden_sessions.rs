@@ -14,9 +14,10 @@ use ferrocket_protocol::{
     encode_response, limits,
     message::{StoredMessages, SysFlag},
     request::{
-        CommitOffset, ConsumerList, CreateTopic, FoundOffset, GetConsumerList, GetMaxOffset, GetMinOffset, GetRoute,
-        Heartbeat, HeartbeatAnswer, MembersChanged, OffsetAnswer, Pull, PullAnswer, PullFlags, QueryOffset,
-        ReadSendHeader, SearchOffset, SendAnswer, SendBack, Unregister,
+        CheckTransaction, CommitOffset, ConsumerList, CreateTopic, EndTransaction, FoundOffset, GetConsumerList,
+        GetMaxOffset, GetMinOffset, GetRoute, Heartbeat, HeartbeatAnswer, MembersChanged, OffsetAnswer, Pull,
+        PullAnswer, PullFlags, PushReply, QueryOffset, ReadSendHeader, RecallMessage, SearchOffset, SendAnswer,
+        SendBack, Unregister,
     },
 };
 
@@ -164,6 +165,10 @@ fn every_request_that_we_have_a_type_for_is_read_and_written() {
             RequestCode::GET_CONSUMER_LIST_BY_GROUP => drop(check_request::<GetConsumerList>(command, name)),
             RequestCode::CONSUMER_SEND_MSG_BACK => drop(check_request::<SendBack>(command, name)),
             RequestCode::NOTIFY_CONSUMER_IDS_CHANGED => drop(check_request::<MembersChanged>(command, name)),
+            RequestCode::END_TRANSACTION => drop(check_request::<EndTransaction>(command, name)),
+            RequestCode::CHECK_TRANSACTION_STATE => drop(check_request::<CheckTransaction>(command, name)),
+            RequestCode::RECALL_MESSAGE => drop(check_request::<RecallMessage>(command, name)),
+            RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT => drop(check_request::<PushReply>(command, name)),
             RequestCode::UPDATE_AND_CREATE_TOPIC => drop(check_request::<CreateTopic>(command, name)),
             RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_BATCH_MESSAGE | RequestCode::SEND_REPLY_MESSAGE_V2 => {
                 let read = ReadSendHeader::read_request(command).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -184,8 +189,8 @@ fn every_request_that_we_have_a_type_for_is_read_and_written() {
     }
     println!("without a type: {untyped:?}; pulls with a negative offset to commit: {negative}");
     assert_eq!(negative, 9);
-    assert_eq!((typed.len(), typed.values().sum::<usize>()), (17, 423));
-    assert_eq!((untyped.len(), untyped.values().sum::<usize>()), (39, 59));
+    assert_eq!((typed.len(), typed.values().sum::<usize>()), (21, 433));
+    assert_eq!((untyped.len(), untyped.values().sum::<usize>()), (35, 49));
 }
 
 /// What is written has, field by field, the values that stood there.

@@ -18,7 +18,7 @@ use ferrocket_protocol::{
     normalize_json,
     request::{
         CommitOffset, ConsumerList, CreateTopic, GetMaxOffset, GetRoute, Heartbeat, Pull, PullAnswer, QueryOffset,
-        ReadSendHeader, SearchOffset, SendAnswer, SendBack, SendHeader, SendMessage, Unregister,
+        ReadSendHeader, SearchOffset, SendAnswer, SendBack, SendForm, SendHeader, SendMessage, Unregister,
     },
     sign::signed_content,
 };
@@ -396,7 +396,7 @@ proptest! {
             born_ms, flag, properties: &properties, reconsume_times, unit_mode, max_reconsume_times: most, batch,
             broker: &broker,
         };
-        let send = SendMessage { header, body: body.clone().into() };
+        let send = SendMessage { form: SendForm::Message, header, body: body.clone().into() };
         for format in FORMATS {
             let read = command(&common::wire(&send, format)).unwrap();
             prop_assert_eq!(&read.body()[..], &body[..]);

@@ -5,7 +5,7 @@ use ferrocket_model::{Failure, RecallHandle, SendStatus, system};
 use ferrocket_protocol::{
     ResponseCode,
     message::{CompressionKind, SysFlag},
-    request::{SendAnswer, SendHeader, SendMessage},
+    request::{SendAnswer, SendForm, SendHeader, SendMessage},
 };
 use ferrocket_remoting::{CallError, Endpoint, PoolError};
 
@@ -92,6 +92,7 @@ fn message<'a>(request: &SendRequest<'a>) -> SendMessage<'a> {
     };
     let sys_flag = kind.map_or(SysFlag::default(), |kind| SysFlag::default().with_compression(kind));
     SendMessage {
+        form: SendForm::Message,
         header: SendHeader {
             group: request.group.as_str(),
             topic: request.queue.topic().as_str(),

@@ -12,7 +12,7 @@ use ferrocket_protocol::{
     message::push_batch_record,
     request::{
         CommitOffset, CreateTopic, GetMaxOffset, GetMinOffset, GetRoute, PullFlags, QueryOffset, SearchOffset,
-        SendMessage,
+        SendForm, SendMessage,
     },
 };
 use ferrocket_testkit::{Call, TestCluster};
@@ -98,7 +98,7 @@ async fn a_batch_becomes_messages_with_an_id_each() {
     push_batch_record(8, b"two", "TAGS\u{1}b\u{2}", &mut body);
     let SendMessage { mut header, .. } = send_request("Orders", 1, "", "");
     header.batch = true;
-    let sent = client.call(&SendMessage { header, body: body.freeze() }).await.unwrap();
+    let sent = client.call(&SendMessage { form: SendForm::Batch, header, body: body.freeze() }).await.unwrap();
     assert_eq!(sent.message_id.split(',').count(), 2);
     let stored = cluster.messages("Orders");
     let seen: Vec<_> = stored.iter().map(|message| (&message.body()[..], message.tag(), message.flag())).collect();

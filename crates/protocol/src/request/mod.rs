@@ -1,12 +1,16 @@
 //! One file per request: its code, its header, its body, its answer. Each is written and read, so that clients and test
 //! servers share it. A new request is one more small file here.
 
+mod check_transaction;
 mod consumer_list;
 mod create_topic;
+mod end_transaction;
 mod heartbeat;
 mod members_changed;
 mod offset;
 mod pull;
+mod push_reply;
+mod recall;
 mod route;
 mod send;
 mod send_back;
@@ -16,16 +20,20 @@ use bytes::Bytes;
 
 use crate::{Command, DecodeError, RequestCode, ResponseCode, WriteFields};
 
+pub use check_transaction::CheckTransaction;
 pub use consumer_list::{ConsumerList, GetConsumerList};
 pub use create_topic::CreateTopic;
+pub use end_transaction::{EndTransaction, TransactionEnding};
 pub use heartbeat::{Heartbeat, HeartbeatAnswer, HeartbeatFields};
 pub use members_changed::MembersChanged;
 pub use offset::{
     CommitOffset, FoundOffset, GetMaxOffset, GetMinOffset, OffsetAnswer, QueryOffset, QueueFields, SearchOffset,
 };
 pub use pull::{Pull, PullAnswer, PullAnswerFields, PullFlags, PullHeader};
+pub use push_reply::PushReply;
+pub use recall::{RecallMessage, RecallTarget, Recalled};
 pub use route::GetRoute;
-pub use send::{ReadSendHeader, SendAnswer, SendHeader, SendMessage};
+pub use send::{ReadSendHeader, SendAnswer, SendForm, SendHeader, SendMessage};
 pub use send_back::SendBack;
 pub use unregister::Unregister;
 
@@ -35,6 +43,11 @@ pub trait Request: WriteFields {
     const CODE: RequestCode;
     /// What comes back.
     type Response: Response;
+
+    /// The code of this very request, for the few types that go by several.
+    fn code(&self) -> RequestCode {
+        Self::CODE
+    }
 
     /// The body; empty for most.
     fn body(&self) -> Bytes {

@@ -40,10 +40,27 @@ pub struct SendHeader<'a> {
     pub broker: &'a str,
 }
 
-/// Stores a message.
+/// What is sent: each has a code of its own, and all have the same header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SendForm {
+    /// One message.
+    #[default]
+    #[doc(alias = "SEND_MESSAGE_V2")]
+    Message,
+    /// Several messages of one topic in one body.
+    #[doc(alias = "SEND_BATCH_MESSAGE")]
+    Batch,
+    /// The reply to a request, which the broker pushes to who asked.
+    #[doc(alias = "SEND_REPLY_MESSAGE_V2")]
+    Reply,
+}
+
+/// Stores a message, a batch of them, or a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[doc(alias = "SEND_MESSAGE_V2")]
 pub struct SendMessage<'a> {
+    /// Which code it goes by.
+    pub form: SendForm,
     /// The header.
     pub header: SendHeader<'a>,
     /// The body as it is stored: compressed, if `sys_flag` says so.
@@ -73,6 +90,14 @@ impl WriteFields for SendMessage<'_> {
 impl Request for SendMessage<'_> {
     const CODE: RequestCode = RequestCode::SEND_MESSAGE_V2;
     type Response = SendAnswer;
+
+    fn code(&self) -> RequestCode {
+        match self.form {
+            SendForm::Message => Self::CODE,
+            SendForm::Batch => RequestCode::SEND_BATCH_MESSAGE,
+            SendForm::Reply => RequestCode::SEND_REPLY_MESSAGE_V2,
+        }
+    }
 
     fn body(&self) -> Bytes {
         self.body.clone()

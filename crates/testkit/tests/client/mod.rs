@@ -10,7 +10,7 @@ use ferrocket_protocol::{
     body::{ConsumerData, HeartbeatData, SubscriptionData},
     encode_request, limits,
     message::{StoredMessage, StoredMessages},
-    request::{Heartbeat, Pull, PullAnswer, PullFlags, PullHeader, SendAnswer, SendHeader, SendMessage},
+    request::{Heartbeat, Pull, PullAnswer, PullFlags, PullHeader, SendAnswer, SendForm, SendHeader, SendMessage},
 };
 use ferrocket_testkit::TestCluster;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -141,7 +141,7 @@ pub(crate) fn send_request<'a>(topic: &'a str, queue_id: i32, properties: &'a st
         batch: false,
         broker: "broker-0",
     };
-    SendMessage { header, body: Bytes::copy_from_slice(body.as_bytes()) }
+    SendMessage { form: SendForm::Message, header, body: Bytes::copy_from_slice(body.as_bytes()) }
 }
 
 /// Of queue 0, with the subscription of the heartbeat, without waiting.
