@@ -10,12 +10,15 @@ mod ending;
 mod membership;
 mod offsets;
 mod pull;
+mod recall;
+mod reply;
 mod route;
 mod scope;
 mod send;
 mod send_back;
 mod shutdown;
 mod task;
+mod transaction;
 
 use ferrocket_model::Failure;
 
@@ -25,18 +28,23 @@ pub use futures_core::future::BoxFuture;
 pub use membership::{ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, ServerEvent, Subscription};
 pub use offsets::Offsets;
 pub use pull::{PullOutcome, PullRequest, Pulled, Pulls};
+pub use recall::{RecallRequest, Recalls};
+pub use reply::{ExpectedReply, Replies};
 pub use route::{RouteRequest, Routes};
 pub use scope::{Managed, Scope, Stage};
-pub use send::{BodyEncoding, SendRequest, Sends, Sent};
+pub use send::{BatchMessage, BodyEncoding, SendKind, SendRequest, Sends, Sent};
 pub use send_back::{Redelivery, SendBackRequest, SendBacks};
 pub use shutdown::{Leftover, ShutdownError, ShuttingDown};
 pub use task::{side_by_side, spawn};
+pub use transaction::{CheckAnswer, EndTransactionRequest, TransactionCheck, Transactions};
 
 /// What an operation of the seam ends with. The failure is boxed, so that results stay small.
 pub type Outcome<T> = Result<T, Box<Failure>>;
 
 /// All roles of a transport. One value is one cluster.
-pub trait Backend: Routes + Sends + Pulls + Offsets + Membership + SendBacks + Send + Sync + 'static {
+pub trait Backend:
+    Routes + Sends + Transactions + Replies + Recalls + Pulls + Offsets + Membership + SendBacks + Send + Sync + 'static
+{
     /// What the transport, and the servers behind it as far as they are known, can do.
     fn supports(&self, capability: Capability) -> bool;
 

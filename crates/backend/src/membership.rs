@@ -3,7 +3,7 @@ use std::pin::Pin;
 use ferrocket_model::{ConsumeFrom, Filter, Group, Topic};
 use futures_core::Stream;
 
-use crate::{BoxFuture, Outcome};
+use crate::{BoxFuture, Outcome, TransactionCheck};
 
 /// What a member wants of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,15 +45,17 @@ pub struct ConsumerMember {
 }
 
 /// What a server tells a member.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum ServerEvent {
     /// Members of the group came or went: compute the shares anew.
     MembersChanged,
+    /// To a producer: what became of this half message?
+    CheckTransaction(Box<TransactionCheck>),
 }
 
-/// What a server tells a member, as it comes. Bounded: a notice that finds the queue full is dropped when an equal one waits
-/// there anyway.
+/// What a server tells a member, as it comes. Bounded: what finds the queue full is dropped, because an equal notice waits there
+/// anyway, or because the server asks again.
 pub type EventStream = Pin<Box<dyn Stream<Item = ServerEvent> + Send>>;
 
 /// A member that has joined.

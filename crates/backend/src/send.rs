@@ -21,9 +21,37 @@ pub enum BodyEncoding {
     Zstd,
 }
 
-/// Stores one message in one queue. Borrowed: retries send the same parts again.
+/// What a [`SendRequest`] is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendKind {
+    /// A message.
+    #[default]
+    Message,
+    /// A half message: kept aside until its transaction ends.
+    Half,
+    /// A batch: its body comes from [`Sends::encode_batch`].
+    Batch,
+    /// The reply to a request.
+    Reply,
+}
+
+/// One message of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchMessage<'a> {
+    /// The user's flag.
+    pub flag: i32,
+    /// The body, never compressed.
+    pub body: &'a Bytes,
+    /// The properties in wire form, the unique id included.
+    pub properties: &'a str,
+}
+
+/// Stores one message, or one batch, in one queue. Borrowed: retries send the same parts again.
 #[derive(Clone, Copy, Debug)]
 pub struct SendRequest<'a> {
+    /// What it is.
+    pub kind: SendKind,
     /// The producer group.
     pub group: &'a Group,
     /// The queue, and with it topic and broker.
@@ -54,9 +82,9 @@ pub struct Sent {
     pub status: SendStatus,
     /// The queue that was used, when it is another than the one asked for.
     pub queue_id: u32,
-    /// The offset in it.
+    /// The offset in it; of the first message, for a batch.
     pub offset: Option<u64>,
-    /// The broker's id.
+    /// The broker's id; for a batch one per message, with commas between.
     pub broker_message_id: Option<Box<str>>,
     /// The transaction it belongs to.
     pub transaction_id: Option<Box<str>>,
@@ -73,6 +101,9 @@ impl Sent {
 
 /// Sending.
 pub trait Sends {
+    /// The body of a batch, as [`send`](Self::send) takes it. Its size counts against the limit of messages.
+    fn encode_batch(&self, messages: &[BatchMessage<'_>]) -> Bytes;
+
     /// Stores a message and waits for the broker's answer. The request may leave as soon as this is called, before the future is
     /// polled.
     ///

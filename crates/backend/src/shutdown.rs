@@ -45,6 +45,13 @@ pub enum Leftover {
         /// How many.
         count: usize,
     },
+    /// Questions of brokers about transactions whose answer was still to come; they are asked again.
+    Checks {
+        /// The producer group.
+        group: String,
+        /// How many.
+        count: usize,
+    },
     /// Messages whose handler was still running; they will come again.
     Handlers {
         /// The consumer group.
@@ -82,6 +89,7 @@ impl std::fmt::Display for Leftover {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sends { group, count } => write!(f, "{count} sends of {group}"),
+            Self::Checks { group, count } => write!(f, "{count} transaction checks of {group}"),
             Self::Handlers { group, messages } => write!(f, "{messages} messages in handlers of {group}"),
             Self::Offsets { group, queues } => write!(f, "offsets of {queues} queues of {group}"),
             Self::Locks { group, queues } => write!(f, "locks of {queues} queues of {group}"),

@@ -3,7 +3,9 @@ use std::{fmt, sync::Arc, time::Duration};
 use ferrocket_backend::{BoxFuture, Capability, Ending, Leftover, ShutdownError, ShuttingDown, Stage, side_by_side};
 use ferrocket_consumer::{ConsumerReport, PushConsumerBuilder};
 use ferrocket_model::{ErrorKind, Failure, Group, LookupError, MessageQueue, SetupError, Topic};
-use ferrocket_producer::{Producer, ProducerBuilder, ProducerReport};
+use ferrocket_producer::{
+    Producer, ProducerBuilder, ProducerReport, TransactionChecker, TransactionProducer, TransactionProducerBuilder,
+};
 use ferrocket_remoting_backend::{RemotingBackend, parse_addresses};
 use ferrocket_route::Stack;
 use tokio::time::Instant;
@@ -54,6 +56,15 @@ impl Client {
     /// A producer of a group.
     pub fn producer(&self, group: impl Into<Group>) -> ProducerBuilder {
         Producer::builder(self.inner.stack.clone(), group)
+    }
+
+    /// A producer of a group that sends half messages; `checker` answers when brokers ask what became of one.
+    pub fn transaction_producer(
+        &self,
+        group: impl Into<Group>,
+        checker: impl TransactionChecker,
+    ) -> TransactionProducerBuilder {
+        TransactionProducer::builder(self.inner.stack.clone(), group, checker)
     }
 
     /// A push consumer of a group: messages come to a listener.

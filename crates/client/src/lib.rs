@@ -49,12 +49,18 @@ pub use ferrocket_model::{
     LookupError, Message, MessageId, MessageQueue, NotARequest, RecallHandle, ReceivedMessage, Remedy, Reply, Secret,
     SeekTo, SendReceipt, SendStatus, ServerCode, SetupError, Topic, blocking,
 };
-pub use ferrocket_producer::{Producer, SendError, Sending};
+pub use ferrocket_producer::{
+    Producer, ProducerInterceptor, RecallError, SendError, Sending, Transaction, TransactionChecker, TransactionError,
+    TransactionProducer, TransactionState,
+};
 
 /// Options and extension points of producers.
 pub mod producer {
     pub use ferrocket_producer::{
-        Compression, FaultTolerance, Producer, ProducerBuilder, ProducerHealth, SendError, Sending,
+        Compression, FaultTolerance, IntoTransactionState, Producer, ProducerBuilder, ProducerHealth,
+        ProducerInterceptor, RecallError, SendContext, SendCounters, SendError, Sending, Transaction,
+        TransactionChecker, TransactionEnd, TransactionError, TransactionProducer, TransactionProducerBuilder,
+        TransactionState,
     };
 }
 

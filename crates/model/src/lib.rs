@@ -21,6 +21,7 @@ mod received;
 mod revocation;
 mod route;
 pub mod system;
+mod transaction;
 
 pub use blocking::{Blocking, blocking};
 pub use credentials::{Credentials, Secret};
@@ -38,3 +39,4 @@ pub use receipt::{MessageId, RecallHandle, ReceiptParts, SendReceipt, SendStatus
 pub use received::{NotARequest, ReceivedMessage, ReceivedParts, Reply, Source};
 pub use revocation::Revocation;
 pub use route::{Route, RouteBroker};
+pub use transaction::TransactionState;

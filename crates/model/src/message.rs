@@ -46,6 +46,7 @@ pub enum DeliveryTime {
 struct Noted {
     wait: bool,
     sharding_key: bool,
+    is_reply: bool,
 }
 
 /// What is wrong with a message. The limits are those of the servers.
@@ -317,6 +318,12 @@ impl Message {
         Ok(())
     }
 
+    /// Whether this replies to a request.
+    #[doc(hidden)]
+    pub fn is_reply(&self) -> bool {
+        self.noted.is_reply
+    }
+
     /// The properties in wire form.
     #[doc(hidden)]
     pub fn wire_properties(&self) -> &str {
@@ -336,6 +343,7 @@ impl Message {
             properties::set(&mut self.properties, name, value);
             self.noted.wait |= name == name::WAIT;
             self.noted.sharding_key |= name == name::SHARDING_KEY;
+            self.noted.is_reply |= name == name::MSG_TYPE && value == "reply";
         } else {
             self.reject(name, "the characters U+0001 and U+0002 separate properties on the wire");
         }

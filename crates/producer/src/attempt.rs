@@ -91,9 +91,9 @@ impl Attempts {
         again
     }
 
-    /// All attempts, for the receipt: nothing when the first one succeeded.
-    pub(crate) fn into_records(self, last: impl FnOnce() -> Option<Attempt>) -> Vec<Attempt> {
-        let mut records = self.records;
+    /// All attempts, for the receipt: nothing when the first one succeeded. Taken out.
+    pub(crate) fn records(&mut self, last: impl FnOnce() -> Option<Attempt>) -> Vec<Attempt> {
+        let mut records = std::mem::take(&mut self.records);
         if !records.is_empty() {
             records.extend(last());
         }

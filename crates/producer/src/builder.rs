@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use ferrocket_backend::{BoxFuture, Managed, Member, MemberKind};
+use ferrocket_backend::{BoxFuture, EventStream, Managed, Member, MemberKind};
 use ferrocket_model::{Failure, Group, Message, MessageQueue, SetupError, Topic, system};
 use ferrocket_route::{FaultTable, LatencyClasses, Stack};
 
@@ -8,6 +8,7 @@ use crate::{
     Compression, Producer,
     attempt::RetryPolicy,
     core::{Core, Options, Selector},
+    interceptor::{Interceptors, ProducerInterceptor},
     window::Window,
 };
 
@@ -66,6 +67,7 @@ pub struct ProducerBuilder {
     select_queue: Option<Arc<Selector>>,
     fault_tolerance: FaultTolerance,
     new_topic_queues: u32,
+    interceptors: Interceptors,
     shutdown_timeout: Duration,
 }
 
@@ -90,6 +92,7 @@ impl ProducerBuilder {
             select_queue: None,
             fault_tolerance: FaultTolerance::default(),
             new_topic_queues: 4,
+            interceptors: Vec::new(),
             shutdown_timeout: Duration::from_secs(15),
         }
     }
@@ -196,6 +199,15 @@ impl ProducerBuilder {
         self
     }
 
+    /// Sees every message before and after it is sent; may be given several times, and they run in that order. Default: none.
+    #[doc(alias = "registerSendMessageHook")]
+    #[doc(alias = "registerCheckForbiddenHook")]
+    #[doc(alias = "registerEndTransactionHook")]
+    pub fn interceptor(mut self, interceptor: impl ProducerInterceptor) -> Self {
+        self.interceptors.push(Arc::new(interceptor));
+        self
+    }
+
     /// How long [`Producer::shutdown`] may take. Default: 15 s.
     pub fn shutdown_timeout(mut self, deadline: Duration) -> Self {
         self.shutdown_timeout = deadline;
@@ -212,39 +224,42 @@ impl ProducerBuilder {
     ///
     /// Nothing stays when it is dropped.
     pub fn build(self) -> BoxFuture<'static, Result<Producer, SetupError>> {
-        Box::pin(async move {
-            self.check()?;
-            let topics = self.topics.clone();
-            let operation = format!("build producer {}", self.group);
-            let faults = self
-                .fault_tolerance
-                .table()
-                .map_err(|problem| Failure::invalid_argument(operation, problem).with_option("fault_tolerance"))?;
-            let window = Window::new(self.max_in_flight, self.max_in_flight_bytes);
-            let options = Options {
-                send_timeout: self.send_timeout,
-                retry: self.retry,
-                max_message_bytes: self.max_message_bytes,
-                compression: self.compression,
-                new_topic_queues: self.new_topic_queues,
-                select_queue: self.select_queue,
-                shutdown_timeout: self.shutdown_timeout,
-            };
-            let core = Arc::new(Core::new(self.stack, self.group, options, window, faults));
-            let member = Member { group: core.group.clone(), kind: MemberKind::Producer };
-            // From here on a drop takes the registration back.
-            let producer = Producer::new(core.clone());
-            core.stack.backend.join(member).await?;
-            for topic in &topics {
-                let timeout = core.stack.request_timeout;
-                if let Err(failure) = core.stack.routes.route(topic, Some(core.options.new_topic_queues), timeout).await
-                {
-                    tracing::warn!(%topic, %failure, "a route is not known yet; the first send looks it up again");
-                }
+        Box::pin(async move { Ok(self.join().await?.0) })
+    }
+
+    /// As [`build`](Self::build), with what brokers ask the group.
+    pub(crate) async fn join(self) -> Result<(Producer, EventStream), SetupError> {
+        self.check()?;
+        let topics = self.topics.clone();
+        let operation = format!("build producer {}", self.group);
+        let faults = self
+            .fault_tolerance
+            .table()
+            .map_err(|problem| Failure::invalid_argument(operation, problem).with_option("fault_tolerance"))?;
+        let window = Window::new(self.max_in_flight, self.max_in_flight_bytes);
+        let options = Options {
+            send_timeout: self.send_timeout,
+            retry: self.retry,
+            max_message_bytes: self.max_message_bytes,
+            compression: self.compression,
+            new_topic_queues: self.new_topic_queues,
+            select_queue: self.select_queue,
+            interceptors: self.interceptors,
+            shutdown_timeout: self.shutdown_timeout,
+        };
+        let core = Arc::new(Core::new(self.stack, self.group, options, window, faults));
+        let member = Member { group: core.group.clone(), kind: MemberKind::Producer };
+        // From here on a drop takes the registration back.
+        let producer = Producer::new(core.clone());
+        let joined = core.stack.backend.join(member).await?;
+        for topic in &topics {
+            let timeout = core.stack.request_timeout;
+            if let Err(failure) = core.stack.routes.route(topic, Some(core.options.new_topic_queues), timeout).await {
+                tracing::warn!(%topic, %failure, "a route is not known yet; the first send looks it up again");
             }
-            core.stack.scope.add(&(core.clone() as Arc<dyn Managed>));
-            Ok(producer)
-        })
+        }
+        core.stack.scope.add(&(core.clone() as Arc<dyn Managed>));
+        Ok((producer, joined.events))
     }
 
     fn check(&self) -> Result<(), SetupError> {

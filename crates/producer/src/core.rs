@@ -17,6 +17,8 @@ use tokio::time::Instant;
 use crate::{
     Compression, ProducerHealth,
     attempt::RetryPolicy,
+    checks::Checks,
+    interceptor::Interceptors,
     stats::{ProducerReport, Stats},
     topics::Topics,
     window::Window,
@@ -36,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) topics: Topics,
     started: Instant,
     faults: Mutex<FaultTable>,
+    /// What brokers ask, and is being answered.
+    pub(crate) checks: Checks,
     closed: AtomicBool,
     ending: Ending,
 }
@@ -48,6 +52,7 @@ pub(crate) struct Options {
     pub(crate) compression: Compression,
     pub(crate) new_topic_queues: u32,
     pub(crate) select_queue: Option<Arc<Selector>>,
+    pub(crate) interceptors: Interceptors,
     pub(crate) shutdown_timeout: Duration,
 }
 
@@ -72,6 +77,7 @@ impl Core {
             started: Instant::now(),
             faults: Mutex::new(faults),
             topics: Topics::default(),
+            checks: Checks::default(),
             closed: AtomicBool::new(false),
             ending: Ending::new(),
         }
@@ -89,6 +95,7 @@ impl Core {
     /// The last handle is gone: intake stops, what is in flight runs on, servers notice by the next heartbeat.
     pub(crate) fn abandon(&self) {
         if !self.closed.swap(true, Ordering::AcqRel) {
+            self.checks.abandon();
             self.stack.backend.forget(&self.group, false);
         }
     }
@@ -128,9 +135,15 @@ impl Core {
         self.ending.run(move || {
             Box::pin(async move {
                 let mut leftovers = Vec::new();
+                let until = Instant::now() + deadline;
                 if !core.window.drain(deadline).await {
                     let (count, _) = core.window.in_flight();
                     leftovers.push(Leftover::Sends { group: core.group.to_string(), count });
+                }
+                // Questions of brokers are answered until here: those under way to their end.
+                let unanswered = core.checks.drain(until).await;
+                if unanswered > 0 {
+                    leftovers.push(Leftover::Checks { group: core.group.to_string(), count: unanswered });
                 }
                 let untold = core.stack.backend.leave(&core.group, false).await;
                 leftovers.extend(untold.into_iter().map(|address| Leftover::Unregister { address }));

@@ -1,36 +1,56 @@
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
-use ferrocket_backend::{BodyEncoding, SendRequest};
+use ferrocket_backend::{BodyEncoding, SendKind, SendRequest};
 use ferrocket_model::{
-    Applied, ErrorKind, Failure, InvalidMessage, Message, MessageId, MessageQueue, Route,
+    Applied, DeliveryTime, ErrorKind, Failure, InvalidMessage, Message, MessageId, MessageQueue, Route, SendReceipt,
     properties::{self, name},
 };
 
 use crate::{
     attempt::Attempts,
+    batch::Members,
     core::{Core, now_ms},
+    interceptor::Watch,
     queue,
     sending::{Plan, SendError, Target},
     topics::{TopicState, Turn},
     window::Place,
 };
 
-/// One message on its way: everything that its attempts share. Kept in one struct, because there is one per send in flight.
+/// One message, or one batch, on its way: everything that its attempts share. Kept in one struct, because there is one per send
+/// in flight.
 pub(crate) struct Job {
     pub(crate) core: Arc<Core>,
+    /// The message, or the envelope of a batch.
     pub(crate) message: Message,
-    target: Target,
+    pub(crate) kind: SendKind,
+    pub(crate) id: MessageId,
+    born_ms: u64,
+    pub(crate) target: Target,
     /// When it began, by the producer's clock.
     started: Duration,
     /// The producer's clock as it was read last. It is read again only after something was waited for.
     pub(crate) now: Duration,
     pub(crate) attempts: Attempts,
+    /// What most sends do not have.
+    extra: Option<Box<Extra>>,
+}
+
+/// See [`Job`].
+#[derive(Default)]
+pub(crate) struct Extra {
+    /// Properties that go on the wire, and not into the message that an error gives back.
+    pub(crate) properties: String,
+    pub(crate) members: Option<Members>,
+    pub(crate) watches: Vec<Watch>,
+    /// The places in the window, where the messages of a batch have one each.
+    pub(crate) places: Vec<Place>,
 }
 
 /// What a job has once it may leave.
 pub(crate) struct Ready {
-    _place: Place,
+    _place: Option<Place>,
     _turn: Option<Turn>,
     pub(crate) topic: Arc<TopicState>,
     pub(crate) route: Arc<Route>,
@@ -41,51 +61,97 @@ pub(crate) struct Ready {
 
 /// What goes on the wire, the same for every attempt.
 pub(crate) struct Parts {
-    pub(crate) id: MessageId,
     properties: String,
     body: Bytes,
     encoding: BodyEncoding,
-    born_ms: u64,
 }
 
 impl Job {
-    pub(crate) fn new(plan: Plan) -> Self {
-        let Plan { core, message, timeout, max_attempts, target } = plan;
+    /// A job of one message.
+    pub(crate) fn one(plan: Plan, message: Message, kind: SendKind) -> Self {
+        let kind = if message.is_reply() { SendKind::Reply } else { kind };
+        let Plan { core, timeout, max_attempts, target } = plan;
         let now = core.clock();
         let timeout = timeout.unwrap_or(core.options.send_timeout);
         let attempts = Attempts::new(max_attempts.unwrap_or(core.options.retry.max_attempts), timeout);
-        Self { core, message, target, started: now, now, attempts }
+        let born_ms = now_ms();
+        let id = core.ids.next(born_ms);
+        Self { core, message, kind, id, born_ms, target, started: now, now, attempts, extra: None }
+    }
+
+    /// A job of a batch.
+    pub(crate) fn batch(plan: Plan, messages: Vec<Message>) -> Result<Self, SendError> {
+        match Members::wrap(&plan.core, messages) {
+            Ok((envelope, members, watches)) => {
+                let mut job = Self::one(plan, envelope, SendKind::Batch);
+                let extra = job.extra();
+                extra.members = Some(members);
+                extra.watches = watches;
+                Ok(job)
+            }
+            Err((failure, messages)) => {
+                plan.core.stats.failed(messages.len(), false, 1);
+                Err(SendError::new(failure, messages))
+            }
+        }
+    }
+
+    /// What most sends do not have.
+    pub(crate) fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    /// The messages of a batch.
+    pub(crate) fn members(&self) -> Option<&Members> {
+        self.extra.as_ref()?.members.as_ref()
+    }
+
+    /// Shows the message to the interceptors. Batches show theirs when they are made.
+    pub(crate) fn intercept(&mut self) -> Result<(), Box<Failure>> {
+        if !self.core.options.interceptors.is_empty() {
+            let watch = Watch::open(&self.core, &mut self.message, &self.id)?;
+            self.extra().watches.push(watch);
+        }
+        Ok(())
+    }
+
+    /// Whether sends of its key keep their order.
+    fn is_keyed(&self) -> bool {
+        match self.members() {
+            Some(members) => members.messages.iter().any(|message| message.sharding_key().is_some()),
+            None => self.message.sharding_key().is_some(),
+        }
     }
 
     /// Makes ready what needs no waiting; that is the usual case. `None`: [`ready`](Self::ready) waits.
     pub(crate) fn ready_now(&mut self) -> Result<Option<Ready>, Box<Failure>> {
         self.check()?;
         let (core, message) = (&self.core, &self.message);
-        if core.options.compression.applies(message.body().len()) || message.sharding_key().is_some() {
+        if self.compresses() || self.is_keyed() || self.extra.as_ref().is_some_and(|extra| !extra.places.is_empty()) {
             return Ok(None);
         }
         let Some(topic) = core.topics.known(message.topic()) else { return Ok(None) };
         let Some(route) = topic.route() else { return Ok(None) };
         let Some(place) = core.window.try_enter(message.body().len()) else { return Ok(None) };
-        let pinned = queue::pin(core, message, &mut self.target, &route)?;
-        let parts = Parts::new(core, message, message.body().clone(), BodyEncoding::Plain)?;
-        Ok(Some(Ready { _place: place, _turn: None, topic, route, pinned, parts }))
+        let body = message.body().clone();
+        let pinned = queue::pin(self, &route)?;
+        let parts = self.parts(body, BodyEncoding::Plain)?;
+        Ok(Some(Ready { _place: Some(place), _turn: None, topic, route, pinned, parts }))
     }
 
     /// Waits for a place in the window, for the route, and for its turn; compresses.
     pub(crate) async fn ready(&mut self) -> Result<Ready, Box<Failure>> {
+        self.check()?;
         let core = self.core.clone();
         let topic = core.topics.of(self.message.topic(), &core.stack.routes);
         // Who has a sharding key stands in line from its first poll on.
-        let entrance = match self.message.sharding_key() {
-            Some(_) => Some(self.in_time(topic.order.enter()).await?),
-            None => None,
-        };
-        let place = self.enter().await?;
+        let entrance = if self.is_keyed() { Some(self.in_time(topic.order.enter()).await?) } else { None };
+        let has_places = self.extra.as_ref().is_some_and(|extra| !extra.places.is_empty());
+        let place = if has_places { None } else { Some(self.enter().await?) };
         let new_topic_queues = core.options.new_topic_queues;
         let left = self.left();
         let route = core.stack.routes.route(self.message.topic(), Some(new_topic_queues), left).await?;
-        let pinned = queue::pin(&core, &self.message, &mut self.target, &route)?;
+        let pinned = queue::pin(self, &route)?;
         let turn = match (entrance, &pinned) {
             (Some(entrance), Some(queue)) => {
                 let mut turn = pin!(topic.order.turn(queue));
@@ -98,23 +164,63 @@ impl Job {
             }
             _ => None,
         };
-        let (body, encoding) = core.options.compression.apply(self.message.body()).await;
-        let parts = Parts::new(&core, &self.message, body, encoding)?;
+        let (body, encoding) = if self.compresses() {
+            core.options.compression.apply(self.message.body()).await
+        } else {
+            (self.message.body().clone(), BodyEncoding::Plain)
+        };
+        let parts = self.parts(body, encoding)?;
         self.now = self.core.clock();
         Ok(Ready { _place: place, _turn: turn, topic, route, pinned, parts })
     }
 
+    /// Batches are never compressed (PRO-BAT-01).
+    fn compresses(&self) -> bool {
+        self.kind != SendKind::Batch && self.core.options.compression.applies(self.message.body().len())
+    }
+
+    fn parts(&self, body: Bytes, encoding: BodyEncoding) -> Result<Parts, Box<Failure>> {
+        let more = self.extra.as_ref().map_or("", |extra| &extra.properties);
+        let properties = member_properties(&self.message, &self.id, more);
+        if properties.len() > properties::MAX_BYTES {
+            let invalid = InvalidMessage::PropertiesTooLong { bytes: properties.len() };
+            return Err(invalid_message(&self.message, invalid));
+        }
+        Ok(Parts { properties, body, encoding })
+    }
+
+    /// A broker has it.
+    pub(crate) fn succeeded(&mut self, receipts: &[SendReceipt]) {
+        self.core.stats.succeeded(receipts.len(), self.elapsed(), self.attempts.made());
+        let watches = self.extra.as_mut().map(|extra| std::mem::take(&mut extra.watches)).unwrap_or_default();
+        for (watch, receipt) in watches.into_iter().zip(receipts) {
+            watch.close(Some(Ok(receipt)));
+        }
+    }
+
     /// The send failed, with all that is known of it.
-    pub(crate) fn failed(self, failure: Box<Failure>) -> SendError {
+    pub(crate) fn failed(mut self, failure: Box<Failure>) -> SendError {
         let applied = match self.attempts.applied() {
             Applied::No => failure.applied(),
             worst => worst,
         };
-        self.core.stats.failed(applied == Applied::Unknown, self.attempts.made());
-        let failure = failure.with_applied(applied).with_topic(self.message.topic());
-        let failure =
-            failure.with_attempts(self.attempts.into_records(|| None), self.core.clock().saturating_sub(self.started));
-        SendError::new(Box::new(failure), self.message)
+        let extra = self.extra.take().unwrap_or_default();
+        let messages = match extra.members {
+            Some(members) => members.messages,
+            None => vec![self.message],
+        };
+        self.core.stats.failed(messages.len(), applied == Applied::Unknown, self.attempts.made());
+        let failure = match messages.first() {
+            Some(message) => failure.with_topic(message.topic()),
+            None => *failure,
+        };
+        let elapsed = self.core.clock().saturating_sub(self.started);
+        let failure = failure.with_applied(applied).with_attempts(self.attempts.records(|| None), elapsed);
+        let error = SendError::new(Box::new(failure), messages);
+        for watch in extra.watches {
+            watch.close(Some(Err(&error)));
+        }
+        error
     }
 
     /// What is left of the time.
@@ -141,6 +247,10 @@ impl Job {
         let limit = core.options.max_message_bytes;
         let size = InvalidMessage::BodyTooLarge { bytes: message.body().len(), limit };
         let sized = if message.body().len() > limit { Err(size) } else { Ok(()) };
+        if self.kind == SendKind::Half && message.delivery() != DeliveryTime::Now {
+            let detail = "brokers lose half messages that are to be delivered later; send it without delay";
+            return Err(Failure::invalid_argument(operation(message), detail).into());
+        }
         message.check().and(sized).map_err(|invalid| invalid_message(message, invalid))
     }
 
@@ -183,22 +293,19 @@ impl Job {
     }
 }
 
-impl Parts {
-    fn new(core: &Core, message: &Message, body: Bytes, encoding: BodyEncoding) -> Result<Self, Box<Failure>> {
-        let born_ms = now_ms();
-        let id = core.ids.next(born_ms);
-        let mut text = String::with_capacity(message.wire_properties().len() + 64);
-        text.push_str(message.wire_properties());
-        properties::push(&mut text, name::UNIQ_KEY, id.as_str());
-        if !message.says_whether_to_wait() {
-            properties::push(&mut text, name::WAIT, "true");
-        }
-        if text.len() > properties::MAX_BYTES {
-            return Err(invalid_message(message, InvalidMessage::PropertiesTooLong { bytes: text.len() }));
-        }
-        Ok(Self { id, properties: text, body, encoding, born_ms })
+/// The properties of a message as they go on the wire.
+pub(crate) fn member_properties(message: &Message, id: &MessageId, more: &str) -> String {
+    let mut text = String::with_capacity(message.wire_properties().len() + more.len() + 64);
+    text.push_str(message.wire_properties());
+    properties::push(&mut text, name::UNIQ_KEY, id.as_str());
+    if !message.says_whether_to_wait() {
+        properties::push(&mut text, name::WAIT, "true");
     }
+    text.push_str(more);
+    text
+}
 
+impl Parts {
     /// One attempt of it, from `began` on.
     pub(crate) fn request<'a>(
         &'a self,
@@ -208,13 +315,14 @@ impl Parts {
         timeout: Duration,
     ) -> SendRequest<'a> {
         SendRequest {
+            kind: job.kind,
             group: &job.core.group,
             queue,
             body: &self.body,
             encoding: self.encoding,
             properties: &self.properties,
             flag: job.message.flag(),
-            born_ms: self.born_ms,
+            born_ms: job.born_ms,
             new_topic_queues: job.core.options.new_topic_queues,
             began: job.core.moment(began),
             timeout,
@@ -222,6 +330,7 @@ impl Parts {
     }
 }
 
+/// What is wrong with a message, as a failure of its send.
 fn invalid_message(message: &Message, invalid: InvalidMessage) -> Box<Failure> {
     Box::new(Failure::invalid_argument(operation(message), invalid.to_string()).with_source(invalid))
 }

@@ -17,22 +17,33 @@
 #![doc = include_str!("../README.md")]
 
 mod attempt;
+mod batch;
 mod builder;
+mod checks;
 mod compress;
 mod core;
+mod interceptor;
 mod job;
 mod oneway;
 mod producer;
 mod queue;
+mod recall;
+mod request;
 mod send;
 mod sending;
 mod stats;
 mod topics;
+mod transaction;
+mod transaction_producer;
 mod window;
 
 pub use builder::{FaultTolerance, ProducerBuilder};
 pub use compress::Compression;
-pub use ferrocket_model::{SendReceipt, SendStatus};
+pub use ferrocket_model::{SendReceipt, SendStatus, TransactionState};
+pub use interceptor::{ProducerInterceptor, SendContext, TransactionEnd};
 pub use producer::{Producer, ProducerHealth};
+pub use recall::RecallError;
 pub use sending::{SendError, Sending};
 pub use stats::{ProducerReport, SendCounters};
+pub use transaction::{IntoTransactionState, Transaction, TransactionChecker, TransactionError};
+pub use transaction_producer::{TransactionProducer, TransactionProducerBuilder};

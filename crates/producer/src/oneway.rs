@@ -1,5 +1,5 @@
-use ferrocket_backend::BoxFuture;
-use ferrocket_model::Failure;
+use ferrocket_backend::{BoxFuture, SendKind};
+use ferrocket_model::{Failure, Message};
 
 use crate::{
     job::{Job, Ready},
@@ -7,9 +7,9 @@ use crate::{
     sending::{Plan, SendError},
 };
 
-pub(crate) fn start(plan: Plan) -> BoxFuture<'static, Result<(), SendError>> {
-    let mut job = Job::new(plan);
-    match job.ready_now() {
+pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<(), SendError>> {
+    let mut job = Job::one(plan, message, SendKind::Message);
+    match job.intercept().and_then(|()| job.ready_now()) {
         Ok(Some(ready)) => Box::pin(finish(job, ready)),
         Ok(None) => Box::pin(async move {
             match job.ready().await {
@@ -27,7 +27,7 @@ fn finish(mut job: Job, ready: Ready) -> impl Future<Output = Result<(), SendErr
         match hand_over(&mut job, &ready).await {
             Ok(()) => {
                 job.now = job.core.clock();
-                job.core.stats.succeeded(job.elapsed(), 1);
+                job.core.stats.succeeded(1, job.elapsed(), 1);
                 Ok(())
             }
             Err(failure) => Err(job.failed(failure)),

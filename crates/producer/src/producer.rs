@@ -1,10 +1,10 @@
 use std::{fmt, sync::Arc};
 
-use ferrocket_backend::{ShutdownError, ShuttingDown};
-use ferrocket_model::{BrokerName, Group, Message, SendReceipt};
+use ferrocket_backend::{BoxFuture, ShutdownError, ShuttingDown};
+use ferrocket_model::{BrokerName, Group, Message, MessageId, RecallHandle, Reply, SendReceipt, Topic};
 use ferrocket_route::Stack;
 
-use crate::{ProducerBuilder, Sending, core::Core};
+use crate::{ProducerBuilder, RecallError, Sending, core::Core, sending::Start};
 
 /// Sends messages. Cheap to clone; all clones are one producer.
 ///
@@ -48,7 +48,7 @@ impl Producer {
     /// stored. The place in the window is free at once.
     #[doc(alias = "sendAsync")]
     pub fn send(&self, message: Message) -> Sending<SendReceipt> {
-        Sending::new(self.handle.core.clone(), message, crate::send::start)
+        Sending::new(self.handle.core.clone(), Start::One(message, crate::send::start))
     }
 
     /// Hands a message to the socket. No broker answers, nothing is retried, and nobody learns whether it was stored.
@@ -58,7 +58,64 @@ impl Producer {
     /// When it could not be handed over.
     #[doc(alias = "sendOneway")]
     pub fn send_oneway(&self, message: Message) -> Sending<()> {
-        Sending::new(self.handle.core.clone(), message, crate::oneway::start)
+        Sending::new(self.handle.core.clone(), Start::One(message, crate::oneway::start))
+    }
+
+    /// Stores several messages of one topic with one request, in order, in one queue. A receipt for each.
+    ///
+    /// Sharding keys must belong to one queue; a batch is the way to speed for messages that keep an order. Batches are not
+    /// compressed.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), for the batch as a whole. Refused without asking anybody: an empty list, several topics, delays
+    /// and timers, and more than `max_message_bytes` together.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    #[doc(alias = "MessageBatch")]
+    pub fn send_batch(&self, messages: impl IntoIterator<Item = Message>) -> Sending<Vec<SendReceipt>> {
+        let messages = messages.into_iter().collect();
+        Sending::new(self.handle.core.clone(), Start::Many(messages, crate::batch::start))
+    }
+
+    /// Sends a message and waits until a consumer has [replied](ferrocket_model::ReceivedMessage::reply), within one timeout.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); `NoReply` when the message is stored and nobody replied in time. Replies that come later are
+    /// counted and dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send); a reply finds nobody then.
+    #[doc(alias = "RequestCallback")]
+    pub fn request(&self, message: Message) -> Sending<Reply> {
+        Sending::new(self.handle.core.clone(), Start::One(message, crate::request::start))
+    }
+
+    /// Takes a timer message back before it is delivered, by the handle of its receipt. Gives its id.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is none or belongs to another topic, and when the broker refuses: it is too late, or
+    /// `recallMessageEnable` is off, as it is by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the message may be taken back or not.
+    #[doc(alias = "recallMessage")]
+    pub fn recall(
+        &self,
+        topic: impl Into<Topic>,
+        handle: &RecallHandle,
+    ) -> BoxFuture<'static, Result<MessageId, RecallError>> {
+        Box::pin(crate::recall::recall(self.handle.core.clone(), topic.into(), handle.clone()))
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.handle.core
     }
 
     /// The group.

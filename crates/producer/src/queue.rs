@@ -6,20 +6,20 @@ use ferrocket_model::{BrokerName, ErrorKind, Failure, Message, MessageQueue, Rou
 use ferrocket_route::queue_of_key;
 
 use crate::{
+    batch::mixed_keys,
     core::{Core, Selector},
-    job::operation,
+    job::{Job, operation},
     sending::Target,
     topics::TopicState,
 };
 
 /// The queue that this message must go to, if it must go to a certain one.
-pub(crate) fn pin(
-    core: &Core,
-    message: &Message,
-    target: &mut Target,
-    route: &Route,
-) -> Result<Option<MessageQueue>, Box<Failure>> {
-    match std::mem::replace(target, Target::Any) {
+pub(crate) fn pin(job: &mut Job, route: &Route) -> Result<Option<MessageQueue>, Box<Failure>> {
+    let target = std::mem::replace(&mut job.target, Target::Any);
+    // A selector sees the first message of a batch.
+    let members = job.members().map(|members| members.messages.as_slice());
+    let message = members.and_then(<[Message]>::first).unwrap_or(&job.message);
+    match target {
         Target::Queue(queue) if queue.topic() != message.topic() => Err(Box::new(
             Failure::invalid_argument(
                 operation(message),
@@ -29,9 +29,18 @@ pub(crate) fn pin(
         )),
         Target::Queue(queue) => Ok(Some(queue)),
         Target::Select(select) => selected(&*select, message, route).map(Some),
-        Target::Any => match &core.options.select_queue {
+        Target::Any => match &job.core.options.select_queue {
             Some(select) => selected(&**select as &Selector, message, route).map(Some),
-            None => Ok(message.sharding_key().and_then(|key| queue_of_key(&route.publish, key)).cloned()),
+            None => {
+                let queue = |message: &Message| {
+                    message.sharding_key().and_then(|key| queue_of_key(&route.publish, key)).cloned()
+                };
+                let first = queue(message);
+                if members.is_some_and(|members| members.iter().any(|member| queue(member) != first)) {
+                    return Err(mixed_keys(message));
+                }
+                Ok(first)
+            }
         },
     }
 }

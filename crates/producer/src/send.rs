@@ -2,31 +2,34 @@
 
 use std::time::Duration;
 
-use ferrocket_backend::{BoxFuture, Sent};
+use ferrocket_backend::{BoxFuture, SendKind, Sent};
 use ferrocket_model::{
-    Attempt, BrokerName, ErrorKind, Failure, MessageId, MessageQueue, ReceiptParts, SendReceipt, SendStatus,
+    Attempt, BrokerName, ErrorKind, Failure, Message, MessageQueue, ReceiptParts, SendReceipt, SendStatus,
 };
 
 use crate::{
-    attempt::{Attempts, Decision},
+    attempt::Decision,
     core::Core,
     job::{Job, Ready},
     queue,
     sending::{Plan, SendError},
 };
 
-pub(crate) fn start(plan: Plan) -> BoxFuture<'static, Result<SendReceipt, SendError>> {
-    let mut job = Job::new(plan);
+pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<SendReceipt, SendError>> {
+    let mut job = Job::one(plan, message, SendKind::Message);
     // There is one such future per send in flight: what is rare is boxed apart, so that the usual one is small.
-    match job.ready_now() {
+    match job.intercept().and_then(|()| job.ready_now()) {
         Ok(Some(ready)) => Box::pin(finish(job, ready)),
-        Ok(None) => Box::pin(async move {
-            match job.ready().await {
-                Ok(ready) => finish(job, ready).await,
-                Err(failure) => Err(job.failed(failure)),
-            }
-        }),
+        Ok(None) => Box::pin(slowly(job)),
         Err(failure) => Box::pin(std::future::ready(Err(job.failed(failure)))),
+    }
+}
+
+/// With something to wait for before the first attempt.
+pub(crate) async fn slowly(mut job: Job) -> Result<SendReceipt, SendError> {
+    match job.ready().await {
+        Ok(ready) => finish(job, ready).await,
+        Err(failure) => Err(job.failed(failure)),
     }
 }
 
@@ -35,18 +38,24 @@ pub(crate) fn start(plan: Plan) -> BoxFuture<'static, Result<SendReceipt, SendEr
 fn finish(mut job: Job, mut ready: Ready) -> impl Future<Output = Result<SendReceipt, SendError>> + Send {
     async move {
         match attempt(&mut job, &mut ready).await {
-            Ok((queue, sent)) => {
-                let took = job.elapsed();
-                job.core.stats.succeeded(took, job.attempts.made());
-                Ok(receipt(ready.parts.id, queue, sent, job.attempts, took))
+            Ok(stored) => {
+                let receipt = receipt(&mut job, stored);
+                job.succeeded(std::slice::from_ref(&receipt));
+                Ok(receipt)
             }
             Err(failure) => Err(job.failed(failure)),
         }
     }
 }
 
+/// Where a broker put it, and what it said.
+pub(crate) struct Stored {
+    pub(crate) queue: MessageQueue,
+    pub(crate) sent: Sent,
+}
+
 /// Attempt after attempt.
-async fn attempt(job: &mut Job, ready: &mut Ready) -> Result<(MessageQueue, Sent), Box<Failure>> {
+pub(crate) async fn attempt(job: &mut Job, ready: &mut Ready) -> Result<Stored, Box<Failure>> {
     let mut last_broker: Option<BrokerName> = None;
     loop {
         let queue = match &ready.pinned {
@@ -70,7 +79,7 @@ async fn attempt(job: &mut Job, ready: &mut Ready) -> Result<(MessageQueue, Sent
                     last_broker = Some(queue.broker().clone());
                     continue;
                 }
-                return Ok((queue, sent));
+                return Ok(Stored { queue, sent });
             }
             Err(failure) => failure,
         };
@@ -125,8 +134,11 @@ fn record_fault(core: &Core, broker: &BrokerName, failure: &Failure, now: Durati
     });
 }
 
-fn receipt(id: MessageId, queue: MessageQueue, sent: Sent, attempts: Attempts, took: Duration) -> SendReceipt {
-    let attempts = attempts.into_records(|| Some(Attempt::succeeded(queue.broker().clone(), took)));
+/// The receipt of a message. Once per job: it takes the attempts.
+pub(crate) fn receipt(job: &mut Job, stored: Stored) -> SendReceipt {
+    let Stored { queue, sent } = stored;
+    let took = job.elapsed();
+    let attempts = job.attempts.records(|| Some(Attempt::succeeded(queue.broker().clone(), took)));
     // The broker says which queue it used; it is another one only where a queue was left to it.
     let queue = if sent.queue_id == queue.id() {
         queue
@@ -134,7 +146,7 @@ fn receipt(id: MessageId, queue: MessageQueue, sent: Sent, attempts: Attempts, t
         MessageQueue::new(queue.topic(), queue.broker(), sent.queue_id)
     };
     SendReceipt::from(ReceiptParts {
-        message_id: id,
+        message_id: job.id.clone(),
         status: sent.status,
         queue: Some(queue),
         offset: sent.offset,

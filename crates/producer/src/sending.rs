@@ -16,20 +16,19 @@ operation_error! {
 }
 
 impl SendError {
-    pub(crate) fn new(failure: Box<Failure>, message: Message) -> Self {
-        Self { failure, messages: vec![message] }
+    pub(crate) fn new(failure: Box<Failure>, messages: Vec<Message>) -> Self {
+        Self { failure, messages }
     }
 
-    /// The message again, ready for another try.
+    /// The message (or the whole batch) again, ready for another try.
     pub fn into_messages(self) -> Vec<Message> {
         self.messages
     }
 }
 
-/// What one send carries until it starts.
+/// What one send carries until it starts, beside its messages.
 pub(crate) struct Plan {
     pub(crate) core: Arc<Core>,
-    pub(crate) message: Message,
     pub(crate) timeout: Option<Duration>,
     pub(crate) max_attempts: Option<u32>,
     pub(crate) target: Target,
@@ -46,7 +45,13 @@ pub(crate) enum Target {
 /// A selector of one send.
 type OnceSelector = dyn Fn(&[MessageQueue], &Message) -> Option<usize> + Send;
 
-type Start<T> = fn(Plan) -> BoxFuture<'static, Result<T, SendError>>;
+type Running<T> = BoxFuture<'static, Result<T, SendError>>;
+
+/// Messages, and how they set out.
+pub(crate) enum Start<T> {
+    One(Message, fn(Plan, Message) -> Running<T>),
+    Many(Vec<Message>, fn(Plan, Vec<Message>) -> Running<T>),
+}
 
 /// A send that runs when awaited. Options of this one call are methods on it; they count until it is first polled.
 #[must_use = "nothing is sent unless this is awaited"]
@@ -56,13 +61,13 @@ pub struct Sending<T = SendReceipt> {
 
 enum State<T> {
     New { plan: Plan, start: Start<T> },
-    Running(BoxFuture<'static, Result<T, SendError>>),
+    Running(Running<T>),
     Done,
 }
 
 impl<T> Sending<T> {
-    pub(crate) fn new(core: Arc<Core>, message: Message, start: Start<T>) -> Self {
-        let plan = Plan { core, message, timeout: None, max_attempts: None, target: Target::Any };
+    pub(crate) fn new(core: Arc<Core>, start: Start<T>) -> Self {
+        let plan = Plan { core, timeout: None, max_attempts: None, target: Target::Any };
         Self { state: State::New { plan, start } }
     }
 
@@ -108,7 +113,10 @@ impl<T> Future for Sending<T> {
         if let State::New { .. } = this.state
             && let State::New { plan, start } = std::mem::replace(&mut this.state, State::Done)
         {
-            this.state = State::Running(start(plan));
+            this.state = State::Running(match start {
+                Start::One(message, start) => start(plan, message),
+                Start::Many(messages, start) => start(plan, messages),
+            });
         }
         match &mut this.state {
             State::Running(running) => running.as_mut().poll(cx),

@@ -17,6 +17,8 @@ pub struct SendCounters {
     pub unknown: u64,
     /// Attempts beyond the first.
     pub retries: u64,
+    /// Questions of brokers about transactions that were answered.
+    pub checks: u64,
     /// Time that successful sends took, added up.
     pub time_total: Duration,
 }
@@ -35,22 +37,27 @@ pub(crate) struct Stats {
     failed: AtomicU64,
     unknown: AtomicU64,
     retries: AtomicU64,
+    checks: AtomicU64,
     nanos: AtomicU64,
 }
 
 impl Stats {
-    pub(crate) fn succeeded(&self, took: Duration, attempts: u32) {
-        self.sent.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn succeeded(&self, messages: usize, took: Duration, attempts: u32) {
+        self.sent.fetch_add(messages as u64, Ordering::Relaxed);
         self.nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.retried(attempts);
     }
 
-    pub(crate) fn failed(&self, unknown: bool, attempts: u32) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn failed(&self, messages: usize, unknown: bool, attempts: u32) {
+        self.failed.fetch_add(messages as u64, Ordering::Relaxed);
         if unknown {
-            self.unknown.fetch_add(1, Ordering::Relaxed);
+            self.unknown.fetch_add(messages as u64, Ordering::Relaxed);
         }
         self.retried(attempts);
+    }
+
+    pub(crate) fn checked(&self) {
+        self.checks.fetch_add(1, Ordering::Relaxed);
     }
 
     fn retried(&self, attempts: u32) {
@@ -66,6 +73,7 @@ impl Stats {
             failed: read(&self.failed),
             unknown: read(&self.unknown),
             retries: read(&self.retries),
+            checks: read(&self.checks),
             time_total: Duration::from_nanos(read(&self.nanos)),
         }
     }

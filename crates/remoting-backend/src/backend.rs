@@ -14,6 +14,7 @@ use crate::{
     health, inbound,
     membership::Members,
     name_servers::NameServers,
+    replies::Waiting,
     verdict::{Peer, failure},
 };
 
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) name_servers: NameServers,
     pub(crate) brokers: Brokers,
     pub(crate) members: Members,
+    pub(crate) replies: Waiting,
     pub(crate) decoder: Decoder,
     pub(crate) request_timeout: Duration,
     pub(crate) heartbeat_interval: Duration,
@@ -62,6 +64,7 @@ impl RemotingBackend {
             pool,
             brokers: Brokers::default(),
             members: Members::new(config.client_id),
+            replies: Waiting::default(),
             decoder: Decoder { max_body_bytes: config.max_body_bytes, decompress: config.decompress_bodies },
             request_timeout: config.request_timeout,
             heartbeat_interval: config.heartbeat_interval,
@@ -120,7 +123,13 @@ impl Backend for RemotingBackend {
     fn supports(&self, capability: Capability) -> bool {
         matches!(
             capability,
-            Capability::SelectQueue | Capability::OneWay | Capability::DelayLevel | Capability::BatchListener
+            Capability::SelectQueue
+                | Capability::OneWay
+                | Capability::DelayLevel
+                | Capability::BatchListener
+                | Capability::RequestReply
+                | Capability::Recall
+                | Capability::ConfirmedTransactions
         )
     }
 
@@ -129,6 +138,7 @@ impl Backend for RemotingBackend {
             self.shared.ending.cancel();
             self.shared.tasks.close();
             self.shared.pool.close().await;
+            self.shared.replies.close();
             self.shared.tasks.wait().await;
         })
     }

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ferrocket_compression::{Codec, decompress};
-use ferrocket_model::{Filter, ReceivedMessage, ReceivedParts, Source, Topic, properties};
+use ferrocket_model::{BrokerName, Filter, MessageQueue, ReceivedMessage, ReceivedParts, Source, Topic, properties};
 use ferrocket_protocol::{
     DecodeError,
-    message::{BatchRecords, CompressionKind, StoredMessage, StoredMessages},
+    message::{BatchRecords, CompressionKind, StoredMessage, StoredMessages, SysFlag},
 };
 
 /// Turns stored messages into received ones: views of the one buffer, bodies decompressed.
@@ -47,23 +47,39 @@ impl Decoder {
         parts(record, source, offset_delta, body, clean_properties(&record.properties), defect).into()
     }
 
+    /// One stored message that no pull brought: of a queue that its record names.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it cannot be read.
+    pub(crate) fn lone(&self, buffer: &Bytes, broker: &BrokerName) -> Result<ReceivedMessage, DecodeError> {
+        let record = StoredMessages::new(buffer).next().ok_or(DecodeError::Lengths("a stored message"))??;
+        let queue = MessageQueue::new(record.topic, broker, u32::try_from(record.queue_id).unwrap_or(0));
+        Ok(self.message(&record, &Source::of(queue), 0))
+    }
+
     /// The body as the sender gave it, or why it cannot be had.
     fn body(&self, record: &StoredMessage<'_>) -> (Bytes, Option<Arc<str>>) {
-        let raw = || record.body.clone();
         if !record.is_intact {
-            return (raw(), Some("the checksum of the body is wrong".into()));
+            return (record.body.clone(), Some("the checksum of the body is wrong".into()));
         }
+        self.plain_body(record.sys_flag, &record.body)
+    }
+
+    /// A body without its compression, or why it cannot be had.
+    pub(crate) fn plain_body(&self, sys_flag: SysFlag, body: &Bytes) -> (Bytes, Option<Arc<str>>) {
+        let raw = || body.clone();
         if !self.decompress {
             return (raw(), None);
         }
-        let codec = match record.sys_flag.compression() {
+        let codec = match sys_flag.compression() {
             Ok(None) => return (raw(), None),
             Ok(Some(CompressionKind::Lz4)) => Codec::Lz4,
             Ok(Some(CompressionKind::Zstd)) => Codec::Zstd,
             Ok(Some(_)) => Codec::Zlib,
             Err(kind) => return (raw(), Some(format!("unknown kind of compression {kind}").into())),
         };
-        match decompress(codec, &record.body, self.max_body_bytes) {
+        match decompress(codec, body, self.max_body_bytes) {
             Ok(body) => (body, None),
             Err(error) => (raw(), Some(error.to_string().into())),
         }

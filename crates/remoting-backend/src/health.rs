@@ -14,6 +14,8 @@ pub struct BackendHealth {
     pub name_server_error: Option<String>,
     /// Every broker with a connection, or one that failed.
     pub brokers: Vec<BrokerConnection>,
+    /// Replies that came when nobody waited for them any more.
+    pub unwanted_replies: u64,
     /// Counters.
     pub stats: StatsSnapshot,
 }
@@ -45,5 +47,11 @@ pub(crate) fn collect(shared: &Shared) -> BackendHealth {
             in_flight: state.in_flight,
         })
     });
-    BackendHealth { name_server, name_server_error, brokers: brokers.collect(), stats: shared.pool.stats() }
+    BackendHealth {
+        name_server,
+        name_server_error,
+        brokers: brokers.collect(),
+        unwanted_replies: shared.replies.unwanted(),
+        stats: shared.pool.stats(),
+    }
 }

@@ -1,8 +1,11 @@
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use ferrocket_backend::ServerEvent;
-use ferrocket_protocol::{NoFields, ReadRequest, RequestCode, ResponseCode, request::MembersChanged};
+use ferrocket_protocol::{
+    NoFields, ReadRequest, RequestCode, ResponseCode,
+    request::{CheckTransaction, MembersChanged, PushReply},
+};
 use ferrocket_remoting::Inbound;
 use tokio::sync::mpsc;
 
@@ -19,13 +22,27 @@ pub(crate) async fn run(shared: Weak<Shared>, mut inbox: mpsc::Receiver<Inbound>
     }
 }
 
-fn handle(shared: &Shared, inbound: &Inbound) -> (ResponseCode, Option<String>) {
+fn handle(shared: &Arc<Shared>, inbound: &Inbound) -> (ResponseCode, Option<String>) {
     let code = RequestCode(inbound.command.code);
     match code {
         RequestCode::NOTIFY_CONSUMER_IDS_CHANGED => match MembersChanged::read_request(&inbound.command) {
             Ok(notice) => {
                 tracing::debug!(address = %inbound.address, group = %notice.group, "members changed");
                 shared.members.deliver(&notice.group, ServerEvent::MembersChanged);
+                (ResponseCode::SUCCESS, None)
+            }
+            Err(error) => (ResponseCode::SYSTEM_ERROR, Some(error.to_string())),
+        },
+        RequestCode::CHECK_TRANSACTION_STATE => {
+            let check = CheckTransaction::read_request(&inbound.command);
+            match check.and_then(|check| shared.check_transaction(check, &inbound.address)) {
+                Ok(()) => (ResponseCode::SUCCESS, None),
+                Err(error) => (ResponseCode::SYSTEM_ERROR, Some(error.to_string())),
+            }
+        }
+        RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT => match PushReply::read_request(&inbound.command) {
+            Ok(push) => {
+                shared.reply_came(push, &inbound.address);
                 (ResponseCode::SUCCESS, None)
             }
             Err(error) => (ResponseCode::SYSTEM_ERROR, Some(error.to_string())),

@@ -16,10 +16,13 @@ mod membership;
 mod name_servers;
 mod offsets;
 mod pull;
+mod recall;
+mod replies;
 mod route;
 mod send;
 mod send_back;
 mod source;
+mod transactions;
 mod verdict;
 
 pub use backend::RemotingBackend;

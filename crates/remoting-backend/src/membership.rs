@@ -19,8 +19,9 @@ use tokio::{sync::Notify, sync::mpsc};
 
 use crate::{RemotingBackend, backend::unknown_broker};
 
-/// Events that wait for a member. They all say "compute anew", so one that finds the queue full adds nothing.
-const EVENTS: usize = 16;
+/// Events that wait for a member. To consumers they all say "compute anew", so one that finds the queue full adds nothing;
+/// questions to producers are asked again.
+const EVENTS: usize = 64;
 
 /// Who of this client is a member of what.
 pub(crate) struct Members {
@@ -36,6 +37,8 @@ pub(crate) struct Members {
 struct Roles {
     /// How many producers there are.
     producers: usize,
+    /// Those of them that listen to what brokers ask.
+    listening: Vec<mpsc::Sender<ServerEvent>>,
     consumer: Option<Consumer>,
 }
 
@@ -76,6 +79,18 @@ impl Members {
         }
     }
 
+    /// Asks any producer of a group that listens and has room.
+    pub(crate) fn ask_producer(&self, group: &Group, mut event: ServerEvent) -> bool {
+        let groups = self.groups.lock();
+        for producer in groups.get(group).into_iter().flat_map(|roles| &roles.listening) {
+            match producer.try_send(event) {
+                Ok(()) => return true,
+                Err(mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back)) => event = back,
+            }
+        }
+        false
+    }
+
     /// What brokers are told. As every Java client we name the inner producer group too, for look-ups by client id.
     pub(crate) fn heartbeat(&self) -> HeartbeatData {
         let groups = self.groups.lock();
@@ -108,7 +123,11 @@ impl Members {
                 }
                 roles.consumer = Some(Consumer { member: consumer, events: sender });
             }
-            _ => roles.producers += 1,
+            _ => {
+                roles.producers += 1;
+                roles.listening.retain(|events| !events.is_closed());
+                roles.listening.push(sender);
+            }
         }
         Ok(Box::pin(Events(receiver)))
     }
@@ -192,7 +211,12 @@ impl Membership for RemotingBackend {
                     told.err().map(|_| address.to_string())
                 })
             });
-            side_by_side(calls).await.into_iter().flatten().collect()
+            let untold = side_by_side(calls).await.into_iter().flatten().collect();
+            // A broker that unregisters one producer group forgets the way to this client, and replies need it.
+            if !self.shared.members.is_empty() {
+                self.shared.members.wake();
+            }
+            untold
         })
     }
 

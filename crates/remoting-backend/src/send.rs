@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
-use ferrocket_backend::{BodyEncoding, BoxFuture, Outcome, SendRequest, Sends, Sent};
+use bytes::{Bytes, BytesMut};
+use ferrocket_backend::{BatchMessage, BodyEncoding, BoxFuture, Outcome, SendKind, SendRequest, Sends, Sent};
 use ferrocket_model::{Failure, RecallHandle, SendStatus, system};
 use ferrocket_protocol::{
     ResponseCode,
-    message::{CompressionKind, SysFlag},
+    message::{CompressionKind, SysFlag, push_batch_record},
     request::{SendAnswer, SendForm, SendHeader, SendMessage},
 };
 use ferrocket_remoting::{CallError, Endpoint, PoolError};
@@ -16,6 +17,14 @@ use crate::{
 };
 
 impl Sends for RemotingBackend {
+    fn encode_batch(&self, messages: &[BatchMessage<'_>]) -> Bytes {
+        let mut body = BytesMut::new();
+        for message in messages {
+            push_batch_record(message.flag, message.body, message.properties, &mut body);
+        }
+        body.freeze()
+    }
+
     fn send<'a>(&'a self, request: SendRequest<'a>) -> BoxFuture<'a, Outcome<Sent>> {
         let shared = &*self.shared;
         // The usual case: the broker is connected and has room. Its future is small, for there are many of them.
@@ -90,9 +99,16 @@ fn message<'a>(request: &SendRequest<'a>) -> SendMessage<'a> {
         BodyEncoding::Zstd => Some(CompressionKind::Zstd),
         _ => None,
     };
-    let sys_flag = kind.map_or(SysFlag::default(), |kind| SysFlag::default().with_compression(kind));
+    let mut sys_flag = kind.map_or(SysFlag::default(), |kind| SysFlag::default().with_compression(kind));
+    if request.kind == SendKind::Half {
+        sys_flag.0 |= SysFlag::TRANSACTION_PREPARED;
+    }
     SendMessage {
-        form: SendForm::Message,
+        form: match request.kind {
+            SendKind::Batch => SendForm::Batch,
+            SendKind::Reply => SendForm::Reply,
+            _ => SendForm::Message,
+        },
         header: SendHeader {
             group: request.group.as_str(),
             topic: request.queue.topic().as_str(),
@@ -106,7 +122,7 @@ fn message<'a>(request: &SendRequest<'a>) -> SendMessage<'a> {
             reconsume_times: 0,
             unit_mode: false,
             max_reconsume_times: None,
-            batch: false,
+            batch: request.kind == SendKind::Batch,
             broker: request.queue.broker().as_str(),
         },
         body: request.body.clone(),

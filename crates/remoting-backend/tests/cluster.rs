@@ -213,10 +213,10 @@ async fn members_are_told_when_another_one_comes_or_goes() {
     two.route(orders()).await.expect("a route");
     let mut joined = one.join(consumer("billing")).await.expect("it joins");
     let _other = two.join(consumer("billing")).await.expect("it joins");
-    assert_eq!(next(&mut joined.events).await, Some(ServerEvent::MembersChanged));
+    assert!(matches!(next(&mut joined.events).await, Some(ServerEvent::MembersChanged)));
     assert_eq!(cluster.members("billing"), ["one", "two"]);
     two.leave(&Group::from("billing"), true).await;
-    assert_eq!(next(&mut joined.events).await, Some(ServerEvent::MembersChanged));
+    assert!(matches!(next(&mut joined.events).await, Some(ServerEvent::MembersChanged)));
     assert_eq!(cluster.members("billing"), ["one"]);
 }
 

@@ -1,0 +1,152 @@
+//! Several messages in one request, each with its own receipt.
+
+use std::sync::Arc;
+
+use ferrocket_backend::{BatchMessage, BoxFuture};
+use ferrocket_model::{
+    Attempt, DeliveryTime, ErrorKind, Failure, InvalidMessage, Message, MessageId, ReceiptParts, SendReceipt,
+    properties,
+};
+
+use crate::{
+    core::{Core, now_ms},
+    interceptor::Watch,
+    job::{Job, member_properties},
+    send::{self, Stored},
+    sending::{Plan, SendError},
+};
+
+pub(crate) fn start(plan: Plan, messages: Vec<Message>) -> BoxFuture<'static, Result<Vec<SendReceipt>, SendError>> {
+    Box::pin(async move { run(Job::batch(plan, messages)?).await })
+}
+
+/// Sends a batch that was checked.
+pub(crate) async fn run(mut job: Job) -> Result<Vec<SendReceipt>, SendError> {
+    let mut ready = match job.ready().await {
+        Ok(ready) => ready,
+        Err(failure) => return Err(job.failed(failure)),
+    };
+    match send::attempt(&mut job, &mut ready).await {
+        Ok(stored) => {
+            let receipts = split(&mut job, stored);
+            job.succeeded(&receipts);
+            Ok(receipts)
+        }
+        Err(failure) => Err(job.failed(failure)),
+    }
+}
+
+/// What a batch consists of, beside its envelope.
+pub(crate) struct Members {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) ids: Vec<MessageId>,
+}
+
+impl Members {
+    /// Shows the messages to interceptors, checks them, and gives each an id (PRO-BAT-01). Gives back the envelope, whose body is
+    /// all of them.
+    #[expect(clippy::type_complexity, reason = "used once")]
+    pub(crate) fn wrap(
+        core: &Arc<Core>,
+        mut messages: Vec<Message>,
+    ) -> Result<(Message, Self, Vec<Watch>), (Box<Failure>, Vec<Message>)> {
+        let born_ms = now_ms();
+        let ids: Vec<_> = messages.iter().map(|_| core.ids.next(born_ms)).collect();
+        let mut watches = Vec::new();
+        if !core.options.interceptors.is_empty() {
+            for (message, id) in messages.iter_mut().zip(&ids) {
+                match Watch::open(core, message, id) {
+                    Ok(watch) => watches.push(watch),
+                    Err(failure) => return Err((failure, messages)),
+                }
+            }
+        }
+        match envelope(core, &messages, &ids) {
+            Ok(envelope) => Ok((envelope, Self { messages, ids }, watches)),
+            Err(failure) => Err((failure, messages)),
+        }
+    }
+}
+
+fn envelope(core: &Core, messages: &[Message], ids: &[MessageId]) -> Result<Message, Box<Failure>> {
+    let Some(first) = messages.first() else {
+        return Err(Box::new(Failure::invalid_argument("send a batch", "there is no message in it")));
+    };
+    let topic = first.topic();
+    let operation = || format!("send a batch to topic {topic}");
+    let refused = |detail: String| Box::new(Failure::invalid_argument(operation(), detail).with_topic(topic));
+    for (place, message) in messages.iter().enumerate() {
+        let invalid = if message.topic() != topic {
+            Some(format!("it belongs to topic {}, and a batch has one topic", message.topic()))
+        } else if message.waits_for_store() != first.waits_for_store() {
+            Some("a batch waits for the store or does not, as a whole".to_owned())
+        } else if message.delivery() != DeliveryTime::Now {
+            Some("brokers deliver a batch at once; send delayed messages one by one".to_owned())
+        } else if topic.is_retry() {
+            Some("brokers refuse batches for retry topics".to_owned())
+        } else if message.is_reply() {
+            Some("a reply goes alone".to_owned())
+        } else {
+            message.check().err().map(|invalid| invalid.to_string())
+        };
+        if let Some(invalid) = invalid {
+            return Err(refused(format!("message {} of {}: {invalid}", place + 1, messages.len())));
+        }
+    }
+    let texts: Vec<_> = messages.iter().zip(ids).map(|(message, id)| member_properties(message, id, "")).collect();
+    if let Some(place) = texts.iter().position(|text| text.len() > properties::MAX_BYTES) {
+        let invalid = InvalidMessage::PropertiesTooLong { bytes: texts.get(place).map_or(0, String::len) };
+        return Err(refused(format!("message {} of {}: {invalid}", place + 1, messages.len())));
+    }
+    let members: Vec<_> = messages
+        .iter()
+        .zip(&texts)
+        .map(|(message, properties)| BatchMessage { flag: message.flag(), body: message.body(), properties })
+        .collect();
+    let body = core.stack.backend.encode_batch(&members);
+    let limit = core.options.max_message_bytes;
+    if body.len() > limit {
+        return Err(refused(format!(
+            "the batch takes {} bytes on the wire, and at most {limit} are allowed (`max_message_bytes`); send fewer at once",
+            body.len()
+        )));
+    }
+    let envelope = Message::new(topic, body);
+    Ok(if first.waits_for_store() { envelope } else { envelope.with_wait_for_store(false) })
+}
+
+/// One receipt per message: brokers give the first offset, and one id per message with commas between, or one for all when
+/// they keep the batch whole (PRO-ACC-05).
+fn split(job: &mut Job, stored: Stored) -> Vec<SendReceipt> {
+    let Stored { queue, sent } = stored;
+    let took = job.elapsed();
+    let attempts = job.attempts.records(|| Some(Attempt::succeeded(queue.broker().clone(), took)));
+    let broker_ids = sent.broker_message_id.as_deref().unwrap_or_default();
+    let many = broker_ids.contains(',');
+    let mut broker_ids = broker_ids.split(',');
+    let one = if many { None } else { broker_ids.next().filter(|id| !id.is_empty()) };
+    let ids = job.members().into_iter().flat_map(|members| &members.ids);
+    ids.zip(0u64..)
+        .map(|(id, place)| {
+            SendReceipt::from(ReceiptParts {
+                message_id: id.clone(),
+                status: sent.status,
+                queue: Some(queue.clone()),
+                offset: sent.offset.map(|first| first + place),
+                broker_message_id: one.or_else(|| broker_ids.next()).map(Box::from),
+                transaction_id: None,
+                recall_handle: None,
+                attempts: attempts.clone(),
+            })
+        })
+        .collect()
+}
+
+/// What a mixed batch is refused with.
+pub(crate) fn mixed_keys(message: &Message) -> Box<Failure> {
+    Box::new(
+        Failure::new(ErrorKind::InvalidArgument, format!("send a batch to topic {}", message.topic()))
+            .with_detail("the sharding keys of its messages belong to different queues, and a batch goes to one queue")
+            .with_advice("send one batch per sharding key, or name a queue with `to_queue`"),
+    )
+}

@@ -1,0 +1,136 @@
+//! Questions of brokers about half messages, and their answers.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use ferrocket_backend::{EventStream, ServerEvent, TransactionCheck, spawn};
+use ferrocket_model::TransactionState;
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
+
+use crate::{
+    TransactionEnd,
+    core::Core,
+    interceptor::{contain, transaction_ends},
+    transaction::DynChecker,
+};
+
+/// A checker that takes longer has no answer; the broker asks again.
+const CHECK_LIMIT: Duration = Duration::from_secs(60);
+
+/// The questions that are being answered.
+#[derive(Debug, Default)]
+pub(crate) struct Checks {
+    /// How many there can be, and the permits of those that are not.
+    slots: parking_lot::Mutex<Option<(Arc<Semaphore>, u32)>>,
+    ending: Arc<Notify>,
+    is_over: AtomicBool,
+}
+
+impl Checks {
+    /// Answers what brokers ask, `concurrency` questions at once; the others wait in a bounded queue, and are asked again when it is
+    /// full. Ends with the producer.
+    pub(crate) fn answer(core: &Arc<Core>, events: EventStream, checker: Arc<dyn DynChecker>, concurrency: u32) {
+        let slots = Arc::new(Semaphore::new(concurrency as usize));
+        *core.checks.slots.lock() = Some((slots.clone(), concurrency));
+        let ending = core.checks.ending.clone();
+        drop(spawn(Box::pin(listen(Arc::downgrade(core), events, checker, slots, ending))));
+    }
+
+    /// The producer was dropped: no further question is taken.
+    pub(crate) fn abandon(&self) {
+        self.is_over.store(true, Ordering::Release);
+        self.ending.notify_one();
+    }
+
+    /// Takes no further question, and waits for the answers under way. Says how many are still missing.
+    pub(crate) async fn drain(&self, until: Instant) -> usize {
+        let slots = self.slots.lock().clone();
+        let Some((slots, concurrency)) = slots else { return 0 };
+        let all = tokio::time::timeout_at(until, slots.acquire_many(concurrency)).await;
+        let missing = if all.is_ok() { 0 } else { concurrency as usize - slots.available_permits() };
+        self.abandon();
+        missing
+    }
+}
+
+async fn listen(
+    core: Weak<Core>,
+    mut events: EventStream,
+    checker: Arc<dyn DynChecker>,
+    slots: Arc<Semaphore>,
+    ending: Arc<Notify>,
+) {
+    loop {
+        let event = {
+            let mut over = std::pin::pin!(ending.notified());
+            std::future::poll_fn(|cx| {
+                if over.as_mut().poll(cx).is_ready() {
+                    return std::task::Poll::Ready(None);
+                }
+                events.as_mut().poll_next(cx)
+            })
+            .await
+        };
+        let Some(event) = event else { return };
+        let ServerEvent::CheckTransaction(check) = event else { continue };
+        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let Some(core) = core.upgrade() else { return };
+        if core.checks.is_over.load(Ordering::Acquire) {
+            return;
+        }
+        let checker = checker.clone();
+        drop(spawn(Box::pin(async move {
+            let _slot = slot;
+            answer(&core, &*checker, *check).await;
+        })));
+    }
+}
+
+/// One answer per question, whatever the checker does.
+async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) {
+    let TransactionCheck { half, answer } = check;
+    let (id, topic) = (half.id().clone(), half.topic().clone());
+    let transaction_id = half.transaction_id().map(str::to_owned);
+    let state = match ask(checker, half).await {
+        Ok(state) => state,
+        Err(problem) => {
+            tracing::warn!(group = %core.group, message = %id, problem, "a transaction stays open; the broker asks again");
+            TransactionState::Unknown
+        }
+    };
+    transaction_ends(core, || TransactionEnd {
+        group: core.group.clone(),
+        topic,
+        message_id: id.clone(),
+        transaction_id,
+        state,
+        from_check: true,
+    });
+    core.stats.checked();
+    if let Err(failure) = answer(state).await {
+        tracing::warn!(group = %core.group, message = %id, %failure, "the broker did not confirm the answer to its question");
+    }
+}
+
+async fn ask(checker: &dyn DynChecker, half: ferrocket_model::ReceivedMessage) -> Result<TransactionState, String> {
+    let mut checking = contain(|| checker.check(half)).map_err(|panic| format!("the checker panicked: {panic}"))?;
+    let contained = std::future::poll_fn(|cx| match contain(|| checking.as_mut().poll(cx)) {
+        Ok(std::task::Poll::Ready(state)) => std::task::Poll::Ready(Ok(state)),
+        Ok(std::task::Poll::Pending) => std::task::Poll::Pending,
+        Err(panic) => std::task::Poll::Ready(Err(panic)),
+    });
+    match tokio::time::timeout(CHECK_LIMIT, contained).await {
+        Ok(Ok(Ok(state))) => Ok(state),
+        Ok(Ok(Err(error))) => Err(format!("the checker does not know: {error}")),
+        Ok(Err(panic)) => Err(format!("the checker panicked: {panic}")),
+        Err(_) => Err(format!("the checker took longer than {CHECK_LIMIT:?}")),
+    }
+}

@@ -1,0 +1,166 @@
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use ferrocket_model::{BoxError, ErrorKind, Failure, Group, Message, MessageId, SendReceipt, Topic, TransactionState};
+
+use crate::{SendError, core::Core, job::operation};
+
+/// Sees every message before and after it is sent. All methods have defaults. They run in the order in which they were given, on
+/// the task that sends; a panic in one of them is contained.
+///
+/// A closure `Fn(&mut Message)` is one that only changes messages.
+#[doc(alias = "SendMessageHook")]
+#[doc(alias = "CheckForbiddenHook")]
+#[doc(alias = "EndTransactionHook")]
+pub trait ProducerInterceptor: Send + Sync + 'static {
+    /// Once per message, before the first attempt. May add properties.
+    ///
+    /// # Errors
+    ///
+    /// An error (or a panic) refuses the send: it ends with `Rejected`, and nothing was sent.
+    fn before_send(&self, message: &mut Message, context: &SendContext) -> Result<(), BoxError> {
+        let _ = (message, context);
+        Ok(())
+    }
+
+    /// Once per message for which [`before_send`](Self::before_send) ran. `None` when nobody knows what became of it: a one-way
+    /// send, or one that was dropped.
+    fn after_send(&self, context: &SendContext, result: Option<Result<&SendReceipt, &SendError>>) {
+        let _ = (context, result);
+    }
+
+    /// A transaction ends: before the broker is told, whether by [`Transaction`](crate::Transaction) or by the checker.
+    fn transaction_end(&self, end: &TransactionEnd) {
+        let _ = end;
+    }
+}
+
+impl<F> ProducerInterceptor for F
+where
+    F: Fn(&mut Message) + Send + Sync + 'static,
+{
+    fn before_send(&self, message: &mut Message, _: &SendContext) -> Result<(), BoxError> {
+        self(message);
+        Ok(())
+    }
+}
+
+/// What an interceptor learns of a send.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[doc(alias = "SendMessageContext")]
+pub struct SendContext {
+    /// The producer's group.
+    pub group: Group,
+    /// The topic.
+    pub topic: Topic,
+    /// The id that the message has.
+    pub message_id: MessageId,
+    /// The size of the body as given.
+    pub body_bytes: usize,
+    /// When the send began.
+    pub started: Instant,
+}
+
+/// What an interceptor learns of the end of a transaction.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[doc(alias = "EndTransactionContext")]
+pub struct TransactionEnd {
+    /// The producer's group.
+    pub group: Group,
+    /// The topic.
+    pub topic: Topic,
+    /// The half message.
+    pub message_id: MessageId,
+    /// The transaction, as the broker named it.
+    pub transaction_id: Option<String>,
+    /// What becomes of it.
+    pub state: TransactionState,
+    /// Whether a broker asked.
+    pub from_check: bool,
+}
+
+/// The interceptors of a producer, in order.
+pub(crate) type Interceptors = Vec<Arc<dyn ProducerInterceptor>>;
+
+/// One message that interceptors have seen before it was sent, and are to see afterwards, however that ends.
+pub(crate) struct Watch {
+    core: Arc<Core>,
+    context: SendContext,
+    /// So many of them have seen it.
+    ran: usize,
+    is_open: bool,
+}
+
+impl Watch {
+    /// Shows the message to every interceptor.
+    pub(crate) fn open(core: &Arc<Core>, message: &mut Message, id: &MessageId) -> Result<Self, Box<Failure>> {
+        let context = SendContext {
+            group: core.group.clone(),
+            topic: message.topic().clone(),
+            message_id: id.clone(),
+            body_bytes: message.body().len(),
+            started: tokio::time::Instant::now().into_std(),
+        };
+        let mut watch = Self { core: core.clone(), context, ran: 0, is_open: true };
+        for interceptor in &core.options.interceptors {
+            watch.ran += 1;
+            let seen = contain(|| interceptor.before_send(message, &watch.context));
+            let refused = match seen {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => Failure::new(ErrorKind::Rejected, operation(message))
+                    .with_detail(format!("an interceptor refused it: {error}"))
+                    .with_source(error),
+                Err(panic) => Failure::new(ErrorKind::Rejected, operation(message))
+                    .with_detail(format!("an interceptor panicked: {panic}")),
+            };
+            return Err(Box::new(refused));
+        }
+        Ok(watch)
+    }
+
+    /// Shows what became of it.
+    pub(crate) fn close(mut self, result: Option<Result<&SendReceipt, &SendError>>) {
+        self.show(result);
+    }
+
+    fn show(&mut self, result: Option<Result<&SendReceipt, &SendError>>) {
+        if !std::mem::replace(&mut self.is_open, false) {
+            return;
+        }
+        for interceptor in self.core.options.interceptors.iter().take(self.ran) {
+            if let Err(panic) = contain(|| interceptor.after_send(&self.context, result)) {
+                tracing::warn!(%panic, "an interceptor panicked after a send");
+            }
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.show(None);
+    }
+}
+
+/// Shows the end of a transaction to every interceptor.
+pub(crate) fn transaction_ends(core: &Core, end: impl FnOnce() -> TransactionEnd) {
+    if core.options.interceptors.is_empty() {
+        return;
+    }
+    let end = end();
+    for interceptor in &core.options.interceptors {
+        if let Err(panic) = contain(|| interceptor.transaction_end(&end)) {
+            tracing::warn!(%panic, "an interceptor panicked at the end of a transaction");
+        }
+    }
+}
+
+/// Runs code of the user; a panic becomes its text.
+pub(crate) fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    std::panic::catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(&*panic))
+}
+
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text").to_owned()
+}

@@ -1,0 +1,84 @@
+//! Request and reply: a message that waits until a consumer has answered it.
+
+use ferrocket_backend::{BoxFuture, SendKind};
+use ferrocket_model::{
+    Applied, ErrorKind, Failure, Message, Reply,
+    properties::{self, name},
+};
+
+use crate::{
+    job::Job,
+    send,
+    sending::{Plan, SendError},
+};
+
+pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<Reply, SendError>> {
+    Box::pin(async move {
+        let mut job = Job::one(plan, message, SendKind::Message);
+        let core = job.core.clone();
+        let correlation = correlation_id();
+        let mut more = String::new();
+        properties::push(&mut more, name::CORRELATION_ID, &correlation);
+        properties::push(&mut more, name::REPLY_TO_CLIENT, core.stack.backend.client_id());
+        properties::push(&mut more, name::TTL, &job.attempts.deadline().as_millis().to_string());
+        job.extra().properties = more;
+        if let Err(failure) = job.intercept() {
+            return Err(job.failed(failure));
+        }
+        // From here on, so that a reply that overtakes the send's answer is not missed.
+        let reply = core.stack.backend.expect_reply(&correlation);
+        let stored = async {
+            make_known(&mut job).await?;
+            let mut ready = job.ready().await?;
+            send::attempt(&mut job, &mut ready).await
+        };
+        let receipt = match stored.await {
+            Ok(stored) => send::receipt(&mut job, stored),
+            Err(failure) => return Err(job.failed(failure)),
+        };
+        let left = job.left();
+        match tokio::time::timeout(left, reply).await {
+            Ok(Ok(reply)) => {
+                job.succeeded(&[receipt]);
+                Ok(reply)
+            }
+            Ok(Err(failure)) => Err(job.failed(Box::new(failure.with_applied(Applied::Yes)))),
+            Err(_) => {
+                let timeout = job.attempts.deadline();
+                let failure = Failure::new(ErrorKind::NoReply, format!("request of topic {}", job.message.topic()))
+                    .with_detail(format!("the request is stored, and no reply came within {timeout:?}"))
+                    .with_advice("see that a consumer of the topic runs and replies in time")
+                    .with_applied(Applied::Yes);
+                Err(job.failed(Box::new(failure)))
+            }
+        }
+    })
+}
+
+/// Brokers push replies to clients that they know by heartbeats: those of a topic that is new here must learn of us first
+/// (PRO-REQ-01).
+async fn make_known(job: &mut Job) -> Result<(), Box<Failure>> {
+    let core = job.core.clone();
+    let topic = job.message.topic().clone();
+    if core.topics.known(&topic).is_some_and(|known| known.route().is_some()) {
+        return Ok(());
+    }
+    let left = job.left();
+    core.stack.routes.route(&topic, Some(core.options.new_topic_queues), left).await?;
+    let left = job.left();
+    // A broker that cannot be told now is told with the next heartbeat.
+    let _ = tokio::time::timeout(left, core.stack.backend.announce()).await;
+    Ok(())
+}
+
+/// A random UUID, as Java makes one.
+fn correlation_id() -> String {
+    let random = fastrand::u128(..);
+    let hex = format!("{random:032x}");
+    let (a, rest) = hex.split_at(8);
+    let (b, rest) = rest.split_at(4);
+    let (c, rest) = rest.split_at(4);
+    let (d, e) = rest.split_at(4);
+    // Version 4, variant 1.
+    format!("{a}-{b}-4{}-a{}-{e}", c.get(1..).unwrap_or_default(), d.get(1..).unwrap_or_default())
+}
