@@ -20,11 +20,21 @@ fn by_schedstat() -> Option<Duration> {
 }
 
 fn by_ticks() -> Option<Duration> {
+    ticks([11, 12])
+}
+
+/// The sum of two fields of `stat`, counted from the state on.
+fn ticks(fields_of: [usize; 2]) -> Option<Duration> {
     let text = fs::read_to_string("/proc/self/stat").ok()?;
     // The name in brackets may hold blanks; the fields behind it do not.
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-    Some(Duration::from_millis(ticks * 10))
+    let ticks: Option<u64> = fields_of.iter().map(|index| fields.get(*index)?.parse::<u64>().ok()).sum();
+    Some(Duration::from_millis(ticks? * 10))
+}
+
+/// CPU time of the processes that this one started and waited for, and of those that they waited for. In ticks of 10 ms.
+pub fn of_children() -> Option<Duration> {
+    ticks([13, 14])
 }
 
 /// The load average of the last minute; empty where there is none.

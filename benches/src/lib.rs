@@ -14,6 +14,7 @@ pub mod callgrind;
 pub mod child;
 pub mod compare;
 pub mod cpu;
+pub mod hello;
 pub mod inputs;
 pub mod load;
 pub mod null_broker;

@@ -13,6 +13,7 @@ use ferrocket_benches::{
     child,
     child::Asked,
     compare::{self, Figure, Spec},
+    hello,
     load::{self, First, Kind, Sample},
     report::{self, Row, Run},
     serve::{self, Server},
@@ -156,6 +157,10 @@ fn main() -> Result<()> {
     if wanted(&args, "P22") {
         run.rows.push(start(First::Ack, "start to first receipt", 5.0, &servers)?);
         run.rows.push(start(First::Message, "start to first message", 200.0, &servers)?);
+    }
+    if wanted(&args, "P27") {
+        let what = "clean release build of hello-producer";
+        run.rows.push(if args.smoke { Row::skipped("P27", what, "--smoke") } else { hello::build_time()? });
     }
     report::print(&run.rows);
     run.samples = serde_json::to_value(&samples)?;

@@ -5,16 +5,15 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
-    time::Instant,
+    process::{ExitCode, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use ferrocket::HeaderFormat;
 use ferrocket_benches::{
     alloc::{self, Counter, INSTRUMENTED_SYSTEM, StatsAlloc},
-    callgrind, child, load,
+    callgrind, child, hello, load,
     ops::Op,
     report::{self, Row, Verdict},
     serve::{self, Server},
@@ -31,7 +30,7 @@ struct Args {
     /// Leaves out what needs a build: the size of the hello producer.
     #[arg(long)]
     no_build: bool,
-    /// Also measures a clean release build of the hello producer (P27), which takes minutes.
+    /// Also measures a clean release build of the hello producer (P27), which takes a minute and more.
     #[arg(long)]
     build_time: bool,
     /// Keeps callgrind's files in this folder, for callgrind_annotate.
@@ -66,9 +65,13 @@ fn check(args: &Args) -> Result<ExitCode> {
     rows.push(send_allocations(1)?);
     rows.push(send_allocations(64)?);
     rows.push(packages()?);
-    rows.push(if args.no_build { Row::skipped("P25", "hello-producer, stripped", "--no-build") } else { size()? });
+    rows.push(if args.no_build {
+        Row::skipped("P25", "hello-producer, stripped", "--no-build")
+    } else {
+        hello::size()?
+    });
     if args.build_time {
-        rows.push(build_time()?);
+        rows.push(hello::build_time()?);
     }
     report::print(&rows);
     let missed = || rows.iter().filter(|row| row.verdict == Verdict::Missed);
@@ -187,16 +190,10 @@ fn send_allocations(in_flight: usize) -> Result<Row> {
     Ok(row)
 }
 
-fn cargo() -> Command {
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    cargo
-}
-
 /// Third-party packages in the normal tree of the umbrella crate.
 fn packages() -> Result<Row> {
     let what = "third-party packages";
-    let output = cargo()
+    let output = hello::cargo()
         .args(["tree", "--package", "ferrocket", "--edges", "normal", "--prefix", "none", "--no-dedupe", "--locked"])
         .stdin(Stdio::null())
         .output()
@@ -212,37 +209,4 @@ fn packages() -> Result<Row> {
         .map(|(name, rest)| (name, rest.split(' ').next()))
         .collect();
     Ok(Row::at_most("P26", what, packages.len() as f64, 48.0, "packages"))
-}
-
-fn size() -> Result<Row> {
-    let what = "hello-producer, stripped, without TLS";
-    let mut build = cargo();
-    build.args(["build", "--profile", "small", "--package", "ferrocket-benches", "--bin", "hello-producer"]);
-    let output = build.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit()).output()?;
-    if !output.status.success() {
-        bail!("hello-producer does not build");
-    }
-    let file = String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .find(|file| file.file_stem().is_some_and(|stem| stem == "hello-producer"))
-        .context("cargo did not say where hello-producer is")?;
-    let bytes = std::fs::metadata(&file).with_context(|| file.display().to_string())?.len();
-    Ok(Row::at_most("P25", what, bytes as f64 / 1e6, 2.5, "MB"))
-}
-
-/// A clean build in a folder of its own. Only reported: it measures the machine and the compiler too.
-fn build_time() -> Result<Row> {
-    let folder = std::env::temp_dir().join(format!("ferrocket-build-{}", std::process::id()));
-    let begun = Instant::now();
-    let mut build = cargo();
-    build.env("CARGO_TARGET_DIR", &folder).args(["build", "--release", "--package", "ferrocket-benches"]);
-    let status = build.args(["--bin", "hello-producer"]).status();
-    let took = begun.elapsed();
-    let _ = std::fs::remove_dir_all(&folder);
-    if !status?.success() {
-        bail!("hello-producer does not build");
-    }
-    Ok(Row::reported("P27", "clean release build (bar: 75 CPU-s)", format!("{:.0} s on the clock", took.as_secs_f64())))
 }

@@ -10,7 +10,7 @@ use crate::workspace::{packages, text};
 const PREFIX: &str = "ferrocket";
 
 /// Crates that nobody depends on and that may depend on anything.
-const FREE: [&str; 2] = ["xtask", "ferrocket-benches"];
+const FREE: [&str; 3] = ["xtask", "ferrocket-benches", "hello-producer"];
 
 /// What every crate may use in its tests.
 const FOR_TESTS: [&str; 2] = ["ferrocket", "ferrocket-testkit"];

@@ -1,4 +1,5 @@
-//! The smallest program that sends a message: what P25 and P27 measure. It is the first program of the documentation.
+//! The smallest program that sends a message: what P25 and P27 measure (`README.md` beside this package says how). It is the first
+//! program of the documentation.
 
 use ferrocket::{Client, Message};
 
