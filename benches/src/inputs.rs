@@ -67,6 +67,25 @@ pub fn send_answer_command() -> Command {
     Command::read(frame).expect("a good header")
 }
 
+/// A route of four brokers with four queues each, as name servers write it: brokers in no order, ids of brokers without quotes.
+pub fn route() -> String {
+    let brokers = ["broker-2", "broker-0", "broker-3", "broker-1"];
+    let addresses = |name: &str| {
+        format!(
+            "{{\"brokerAddrs\":{{0:\"10.0.0.1:10911\",1:\"10.0.0.2:10911\"}},\"brokerName\":\"{name}\",\
+             \"cluster\":\"DefaultCluster\",\"enableActingMaster\":false}}"
+        )
+    };
+    let queues = |name: &str| {
+        format!("{{\"brokerName\":\"{name}\",\"perm\":6,\"readQueueNums\":4,\"topicSysFlag\":0,\"writeQueueNums\":4}}")
+    };
+    format!(
+        "{{\"brokerDatas\":[{}],\"filterServerTable\":{{}},\"queueDatas\":[{}]}}",
+        brokers.map(addresses).join(","),
+        brokers.map(queues).join(",")
+    )
+}
+
 /// Stored messages with bodies of 1 KiB, one behind the other, from this offset on.
 pub fn stored(first_offset: i64, count: usize) -> Bytes {
     let host = SocketAddr::from((Ipv4Addr::LOCALHOST, 10_911));
@@ -101,6 +120,14 @@ mod tests {
     #[test]
     fn properties_are_as_long_as_in_the_reference_measurement() {
         assert_eq!(PROPERTIES.len(), 88);
+    }
+
+    #[test]
+    fn the_route_can_be_read() {
+        let route = ferrocket_protocol::body::TopicRoute::read_body(route().as_bytes()).expect("a route");
+        let topic = ferrocket_model::Topic::from(TOPIC);
+        assert_eq!((route.publish_queues(&topic).len(), route.subscribe_queues(&topic).len()), (16, 16));
+        assert!(route.brokers.iter().all(|broker| broker.slaves.len() == 1));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Single operations of the codec, to be counted: instructions by callgrind, allocations by a counting allocator.
+//! Single operations, to be counted: instructions by callgrind, allocations by a counting allocator.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use ferrocket_protocol::{
     message::StoredMessages, request::SendAnswer,
 };
 
-use crate::inputs;
+use crate::{inputs, loopback, parts};
 
 /// What is done over and over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -30,6 +30,22 @@ pub enum Op {
     DecodePulled,
     /// P14: the same, with its checksum.
     DecodePulledCrc,
+    /// M1: the next queue, all brokers well.
+    ChooseQueue,
+    /// M2: the next queue past a slow broker and the one that failed.
+    ChooseQueueTroubled,
+    /// M3: the queue of a sharding key.
+    QueueOfKey,
+    /// M4: a route, from the body to its queues.
+    ReadRoute,
+    /// M5: a request over a connection, in the pending table, answered and read.
+    Call,
+    /// M6: one member's share of 1,000 queues.
+    Allocate,
+    /// M7: a message with its properties.
+    BuildMessage,
+    /// M8: one property of a stored message.
+    FindProperty,
 }
 
 impl Op {
@@ -51,6 +67,14 @@ impl Op {
             }),
             Self::DecodePulled => pulled(times, ready, |messages| StoredMessages::new(messages).without_crc()),
             Self::DecodePulledCrc => pulled(times, ready, |messages| StoredMessages::new(messages)),
+            Self::ChooseQueue => parts::choose_queue(false, times, ready),
+            Self::ChooseQueueTroubled => parts::choose_queue(true, times, ready),
+            Self::QueueOfKey => parts::queue_of_sharding_key(times, ready),
+            Self::ReadRoute => parts::read_route(times, ready),
+            Self::Call => loopback::calls(times, ready),
+            Self::Allocate => parts::allocate(times, ready),
+            Self::BuildMessage => parts::build_message(times, ready),
+            Self::FindProperty => parts::find_property(times, ready),
         }
     }
 }

@@ -16,6 +16,19 @@ pub struct Allocation<'a> {
     pub members: &'a [String],
 }
 
+impl<'a> Allocation<'a> {
+    /// The inputs from their parts, for tests of a strategy. Queues and members must be sorted, as a group's members see them.
+    pub fn new(
+        group: &'a Group,
+        topic: &'a Topic,
+        client_id: &'a str,
+        queues: &'a [MessageQueue],
+        members: &'a [String],
+    ) -> Self {
+        Self { group, topic, client_id, queues, members }
+    }
+}
+
 /// Which queues of a topic are mine? A pure function: every member computes it from the same inputs.
 #[doc(alias = "AllocateMessageQueueStrategy")]
 pub trait AllocateQueues: Send + Sync + 'static {

@@ -102,7 +102,7 @@ async fn topic(core: &Arc<Core>, subscription: &Subscription, settled_in: bool) 
         core.stack.backend.announce().await;
         return false;
     }
-    let allocation = Allocation { group: &core.group, topic, client_id, queues: &route.subscribe, members: &members };
+    let allocation = Allocation::new(&core.group, topic, client_id, &route.subscribe, &members);
     let strategy = core.strategy.clone();
     let wanted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| strategy.allocate(&allocation)));
     let Ok(wanted) = wanted else {
