@@ -40,7 +40,7 @@ enum Command {
     Lint,
     /// The rules no other tool knows: dependency arrows, manifests, file sizes.
     Tidy,
-    /// All tests: unit, doc, behaviour, examples, gates, real servers, Java interop.
+    /// All tests: unit, doc, behaviour, examples, gates, real servers, interop with other clients.
     Test(test::Args),
     /// Real Apache RocketMQ servers.
     Broker {

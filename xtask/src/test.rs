@@ -18,7 +18,7 @@ const BEHAVIOUR_SUITE: &str = "behaviour";
 /// What to leave out.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Leaves out the real servers and the Java interop.
+    /// Leaves out the real servers and the interop with other clients.
     #[arg(long)]
     no_servers: bool,
 }
@@ -44,6 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         steps.run(name, || servers(args).and_then(|()| behaviour_on(release, &runner)));
     }
     steps.run("Java interop", || servers(args).and_then(|()| interop::java(interop::Sides::Both)));
+    steps.run("Go interop", || servers(args).and_then(|()| interop::go(interop::Sides::Both)));
     Ok(steps.finish())
 }
 

@@ -1,4 +1,4 @@
-//! Our side of `cargo xtask interop java`: sends and receives the messages that xtask/interop/README.md describes.
+//! Our side of `cargo xtask interop`: sends and receives the messages that xtask/interop/README.md describes.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
