@@ -49,22 +49,24 @@ impl Members {
     pub(crate) fn wrap(
         core: &Arc<Core>,
         mut messages: Vec<Message>,
-    ) -> Result<(Message, Self, Vec<Watch>), (Box<Failure>, Vec<Message>)> {
+    ) -> (Result<(Message, Self), (Box<Failure>, Vec<Message>)>, Vec<Watch>) {
         let born_ms = now_ms();
         let ids: Vec<_> = messages.iter().map(|_| core.ids.next(born_ms)).collect();
         let mut watches = Vec::new();
         if !core.options.interceptors.is_empty() {
             for (message, id) in messages.iter_mut().zip(&ids) {
-                match Watch::open(core, message, id) {
-                    Ok(watch) => watches.push(watch),
-                    Err(failure) => return Err((failure, messages)),
+                let (watch, seen) = Watch::open(core, message, id);
+                watches.push(watch);
+                if let Err(failure) = seen {
+                    return (Err((failure, messages)), watches);
                 }
             }
         }
-        match envelope(core, &messages, &ids) {
-            Ok(envelope) => Ok((envelope, Self { messages, ids }, watches)),
+        let wrapped = match envelope(core, &messages, &ids) {
+            Ok(envelope) => Ok((envelope, Self { messages, ids })),
             Err(failure) => Err((failure, messages)),
-        }
+        };
+        (wrapped, watches)
     }
 }
 

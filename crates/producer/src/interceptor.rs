@@ -93,8 +93,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Shows the message to every interceptor.
-    pub(crate) fn open(core: &Arc<Core>, message: &mut Message, id: &MessageId) -> Result<Self, Box<Failure>> {
+    /// Shows the message to every interceptor, until one refuses it. Those that have seen it see the end, too.
+    pub(crate) fn open(core: &Arc<Core>, message: &mut Message, id: &MessageId) -> (Self, Result<(), Box<Failure>>) {
         let context = SendContext {
             group: core.group.clone(),
             topic: message.topic().clone(),
@@ -114,9 +114,9 @@ impl Watch {
                 Err(panic) => Failure::new(ErrorKind::Rejected, operation(message))
                     .with_detail(format!("an interceptor panicked: {panic}")),
             };
-            return Err(Box::new(refused));
+            return (watch, Err(Box::new(refused)));
         }
-        Ok(watch)
+        (watch, Ok(()))
     }
 
     /// Shows what became of it.

@@ -81,8 +81,9 @@ impl Job {
 
     /// A job of a batch.
     pub(crate) fn batch(plan: Plan, messages: Vec<Message>) -> Result<Self, SendError> {
-        match Members::wrap(&plan.core, messages) {
-            Ok((envelope, members, watches)) => {
+        let (wrapped, watches) = Members::wrap(&plan.core, messages);
+        match wrapped {
+            Ok((envelope, members)) => {
                 let mut job = Self::one(plan, envelope, SendKind::Batch);
                 let extra = job.extra();
                 extra.members = Some(members);
@@ -91,7 +92,11 @@ impl Job {
             }
             Err((failure, messages)) => {
                 plan.core.stats.failed(messages.len(), false, 1);
-                Err(SendError::new(failure, messages))
+                let error = SendError::new(failure, messages);
+                for watch in watches {
+                    watch.close(Some(Err(&error)));
+                }
+                Err(error)
             }
         }
     }
@@ -109,8 +114,9 @@ impl Job {
     /// Shows the message to the interceptors. Batches show theirs when they are made.
     pub(crate) fn intercept(&mut self) -> Result<(), Box<Failure>> {
         if !self.core.options.interceptors.is_empty() {
-            let watch = Watch::open(&self.core, &mut self.message, &self.id)?;
+            let (watch, seen) = Watch::open(&self.core, &mut self.message, &self.id);
             self.extra().watches.push(watch);
+            return seen;
         }
         Ok(())
     }
