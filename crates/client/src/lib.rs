@@ -57,7 +57,7 @@ pub use ferrocket_producer::{
 /// Options and extension points of producers.
 pub mod producer {
     pub use ferrocket_producer::{
-        Compression, FaultTolerance, IntoTransactionState, Producer, ProducerBuilder, ProducerHealth,
+        AutoBatch, Compression, FaultTolerance, IntoTransactionState, Producer, ProducerBuilder, ProducerHealth,
         ProducerInterceptor, RecallError, SendContext, SendCounters, SendError, Sending, Transaction,
         TransactionChecker, TransactionEnd, TransactionError, TransactionProducer, TransactionProducerBuilder,
         TransactionState,

@@ -37,6 +37,7 @@ pub(crate) async fn run(mut job: Job) -> Result<Vec<SendReceipt>, SendError> {
 }
 
 /// What a batch consists of, beside its envelope.
+#[derive(Default)]
 pub(crate) struct Members {
     pub(crate) messages: Vec<Message>,
     pub(crate) ids: Vec<MessageId>,
@@ -70,7 +71,7 @@ impl Members {
     }
 }
 
-fn envelope(core: &Core, messages: &[Message], ids: &[MessageId]) -> Result<Message, Box<Failure>> {
+pub(crate) fn envelope(core: &Core, messages: &[Message], ids: &[MessageId]) -> Result<Message, Box<Failure>> {
     let Some(first) = messages.first() else {
         return Err(Box::new(Failure::invalid_argument("send a batch", "there is no message in it")));
     };

@@ -5,7 +5,8 @@ use ferrocket_model::{Failure, Group, Message, MessageQueue, SetupError, Topic, 
 use ferrocket_route::{FaultTable, LatencyClasses, Stack};
 
 use crate::{
-    Compression, Producer,
+    AutoBatch, Compression, Producer,
+    accumulate::Accumulator,
     attempt::RetryPolicy,
     core::{Core, Options, Selector},
     interceptor::{Interceptors, ProducerInterceptor},
@@ -68,6 +69,7 @@ pub struct ProducerBuilder {
     fault_tolerance: FaultTolerance,
     new_topic_queues: u32,
     interceptors: Interceptors,
+    auto_batch: Option<AutoBatch>,
     shutdown_timeout: Duration,
 }
 
@@ -93,6 +95,7 @@ impl ProducerBuilder {
             fault_tolerance: FaultTolerance::default(),
             new_topic_queues: 4,
             interceptors: Vec::new(),
+            auto_batch: None,
             shutdown_timeout: Duration::from_secs(15),
         }
     }
@@ -199,6 +202,13 @@ impl ProducerBuilder {
         self
     }
 
+    /// Batches single sends by itself. Default: off.
+    #[doc(alias = "autoBatch")]
+    pub fn auto_batch(mut self, options: AutoBatch) -> Self {
+        self.auto_batch = Some(options);
+        self
+    }
+
     /// Sees every message before and after it is sent; may be given several times, and they run in that order. Default: none.
     #[doc(alias = "registerSendMessageHook")]
     #[doc(alias = "registerCheckForbiddenHook")]
@@ -247,7 +257,8 @@ impl ProducerBuilder {
             interceptors: self.interceptors,
             shutdown_timeout: self.shutdown_timeout,
         };
-        let core = Arc::new(Core::new(self.stack, self.group, options, window, faults));
+        let core =
+            Arc::new(Core::new(self.stack, self.group, options, window, faults, self.auto_batch.map(Accumulator::new)));
         let member = Member { group: core.group.clone(), kind: MemberKind::Producer };
         // From here on a drop takes the registration back.
         let producer = Producer::new(core.clone());
@@ -307,6 +318,9 @@ impl ProducerBuilder {
         }
         if let Err(problem) = self.compression.check() {
             return wrong("compression", problem);
+        }
+        if let Some(Err(problem)) = self.auto_batch.as_ref().map(|options| options.check(self.max_message_bytes)) {
+            return wrong("auto_batch", problem);
         }
         if self.max_in_flight == 0 {
             return wrong("max_in_flight", "0 would never send".to_owned());

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::{
     Compression, ProducerHealth,
+    accumulate::Accumulator,
     attempt::RetryPolicy,
     checks::Checks,
     interceptor::Interceptors,
@@ -36,6 +37,7 @@ pub(crate) struct Core {
     pub(crate) ids: IdGenerator,
     pub(crate) stats: Stats,
     pub(crate) topics: Topics,
+    pub(crate) accumulator: Option<Accumulator>,
     started: Instant,
     faults: Mutex<FaultTable>,
     /// What brokers ask, and is being answered.
@@ -57,7 +59,14 @@ pub(crate) struct Options {
 }
 
 impl Core {
-    pub(crate) fn new(stack: Stack, group: Group, options: Options, window: Window, faults: FaultTable) -> Self {
+    pub(crate) fn new(
+        stack: Stack,
+        group: Group,
+        options: Options,
+        window: Window,
+        faults: FaultTable,
+        accumulator: Option<Accumulator>,
+    ) -> Self {
         // The id names this host and process for tools; a random number keeps producers apart.
         let ip = stack
             .backend
@@ -77,6 +86,7 @@ impl Core {
             started: Instant::now(),
             faults: Mutex::new(faults),
             topics: Topics::default(),
+            accumulator,
             checks: Checks::default(),
             closed: AtomicBool::new(false),
             ending: Ending::new(),
@@ -136,6 +146,7 @@ impl Core {
             Box::pin(async move {
                 let mut leftovers = Vec::new();
                 let until = Instant::now() + deadline;
+                core.topics.flush();
                 if !core.window.drain(deadline).await {
                     let (count, _) = core.window.in_flight();
                     leftovers.push(Leftover::Sends { group: core.group.to_string(), count });

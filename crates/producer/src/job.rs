@@ -8,8 +8,9 @@ use ferrocket_model::{
 };
 
 use crate::{
+    accumulate::Accumulated,
     attempt::Attempts,
-    batch::Members,
+    batch::{self, Members},
     core::{Core, now_ms},
     interceptor::Watch,
     queue,
@@ -101,6 +102,38 @@ impl Job {
         }
     }
 
+    /// A job of messages that have waited for each other: checked one by one, each with its place.
+    pub(crate) fn accumulated(core: &Arc<Core>, batch: Accumulated) -> Result<Self, SendError> {
+        let Accumulated { members, watches, places, queue } = batch;
+        let plan = Plan {
+            core: core.clone(),
+            timeout: None,
+            max_attempts: None,
+            target: queue.map_or(Target::Any, Target::Queue),
+        };
+        let mut job = match batch::envelope(core, &members.messages, &members.ids) {
+            Ok(envelope) => Self::one(plan, envelope, SendKind::Batch),
+            Err(failure) => {
+                core.stats.failed(members.messages.len(), false, 1);
+                let error = SendError::new(failure, members.messages);
+                for watch in watches {
+                    watch.close(Some(Err(&error)));
+                }
+                return Err(error);
+            }
+        };
+        let extra = job.extra();
+        extra.members = Some(members);
+        extra.watches = watches;
+        extra.places = places;
+        Ok(job)
+    }
+
+    /// What joins a batch.
+    pub(crate) fn into_member(self) -> (Message, MessageId, Vec<Watch>) {
+        (self.message, self.id, self.extra.map(|extra| extra.watches).unwrap_or_default())
+    }
+
     /// What most sends do not have.
     pub(crate) fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
@@ -121,6 +154,11 @@ impl Job {
         Ok(())
     }
 
+    /// Whether its messages have their places in the window already: then it is sent also while the producer ends.
+    fn is_accepted(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| !extra.places.is_empty())
+    }
+
     /// Whether sends of its key keep their order.
     fn is_keyed(&self) -> bool {
         match self.members() {
@@ -133,7 +171,7 @@ impl Job {
     pub(crate) fn ready_now(&mut self) -> Result<Option<Ready>, Box<Failure>> {
         self.check()?;
         let (core, message) = (&self.core, &self.message);
-        if self.compresses() || self.is_keyed() || self.extra.as_ref().is_some_and(|extra| !extra.places.is_empty()) {
+        if self.compresses() || self.is_keyed() || self.is_accepted() {
             return Ok(None);
         }
         let Some(topic) = core.topics.known(message.topic()) else { return Ok(None) };
@@ -152,8 +190,7 @@ impl Job {
         let topic = core.topics.of(self.message.topic(), &core.stack.routes);
         // Who has a sharding key stands in line from its first poll on.
         let entrance = if self.is_keyed() { Some(self.in_time(topic.order.enter()).await?) } else { None };
-        let has_places = self.extra.as_ref().is_some_and(|extra| !extra.places.is_empty());
-        let place = if has_places { None } else { Some(self.enter().await?) };
+        let place = if self.is_accepted() { None } else { Some(self.enter().await?) };
         let new_topic_queues = core.options.new_topic_queues;
         let left = self.left();
         let route = core.stack.routes.route(self.message.topic(), Some(new_topic_queues), left).await?;
@@ -241,9 +278,9 @@ impl Job {
     }
 
     /// Everything that can be said without asking anybody.
-    fn check(&self) -> Result<(), Box<Failure>> {
+    pub(crate) fn check(&self) -> Result<(), Box<Failure>> {
         let (core, message) = (&self.core, &self.message);
-        if core.is_closed() {
+        if core.is_closed() && !self.is_accepted() {
             return Err(self.failure(ErrorKind::Closed).with_detail("the producer was shut down").into());
         }
         if self.attempts.deadline().is_zero() {
@@ -261,7 +298,7 @@ impl Job {
     }
 
     /// Waits for a place in the window.
-    async fn enter(&mut self) -> Result<Place, Box<Failure>> {
+    pub(crate) async fn enter(&mut self) -> Result<Place, Box<Failure>> {
         let left = self.left();
         match self.core.window.enter(self.message.body().len(), left).await {
             Some(place) => Ok(place),

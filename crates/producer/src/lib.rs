@@ -16,6 +16,7 @@
 //! `job` (what it carries) and `attempt` (sans-IO: again, or give up).
 #![doc = include_str!("../README.md")]
 
+mod accumulate;
 mod attempt;
 mod batch;
 mod builder;
@@ -37,6 +38,7 @@ mod transaction;
 mod transaction_producer;
 mod window;
 
+pub use accumulate::AutoBatch;
 pub use builder::{FaultTolerance, ProducerBuilder};
 pub use compress::Compression;
 pub use ferrocket_model::{SendReceipt, SendStatus, TransactionState};

@@ -8,6 +8,7 @@ use ferrocket_model::{
 };
 
 use crate::{
+    accumulate,
     attempt::Decision,
     core::Core,
     job::{Job, Ready},
@@ -16,6 +17,9 @@ use crate::{
 };
 
 pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<SendReceipt, SendError>> {
+    if plan.core.accumulator.as_ref().is_some_and(|accumulator| accumulator.takes(&plan, &message)) {
+        return accumulate::start(plan, message);
+    }
     let mut job = Job::one(plan, message, SendKind::Message);
     // There is one such future per send in flight: what is rare is boxed apart, so that the usual one is small.
     match job.intercept().and_then(|()| job.ready_now()) {

@@ -20,6 +20,10 @@ impl SendError {
         Self { failure, messages }
     }
 
+    pub(crate) fn into_parts(self) -> (Box<Failure>, Vec<Message>) {
+        (self.failure, self.messages)
+    }
+
     /// The message (or the whole batch) again, ready for another try.
     pub fn into_messages(self) -> Vec<Message> {
         self.messages

@@ -5,6 +5,8 @@ use ferrocket_route::{QueueChooser, RouteTable, RouteView};
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 
+use crate::accumulate::OpenBatches;
+
 /// Topics that are remembered; beyond it the table starts anew, which costs a look-up and moves starting points.
 const MAX_TOPICS: usize = 10_000;
 
@@ -20,6 +22,7 @@ pub(crate) struct TopicState {
     route: RouteView,
     pub(crate) chooser: QueueChooser,
     pub(crate) order: Order,
+    pub(crate) batches: OpenBatches,
 }
 
 impl Topics {
@@ -30,13 +33,26 @@ impl Topics {
         }
         let mut topics = self.topics.write();
         if topics.len() >= MAX_TOPICS {
+            // Open batches are kept by their tasks.
             topics.clear();
         }
         let new = || {
             let route = routes.view(topic);
-            Arc::new(TopicState { route, chooser: QueueChooser::default(), order: Order::default() })
+            Arc::new(TopicState {
+                route,
+                chooser: QueueChooser::default(),
+                order: Order::default(),
+                batches: OpenBatches::default(),
+            })
         };
         topics.entry(topic.clone()).or_insert_with(new).clone()
+    }
+
+    /// Sends all open batches on their way.
+    pub(crate) fn flush(&self) {
+        for topic in self.topics.read().values() {
+            topic.batches.flush();
+        }
     }
 
     /// The state of a topic, if there is one.

@@ -7,8 +7,8 @@ use ferrocket_model::{
 use ferrocket_route::Stack;
 
 use crate::{
-    Compression, FaultTolerance, IntoTransactionState, Producer, ProducerBuilder, ProducerInterceptor, SendError,
-    Sending, Transaction, TransactionChecker,
+    AutoBatch, Compression, FaultTolerance, IntoTransactionState, Producer, ProducerBuilder, ProducerInterceptor,
+    SendError, Sending, Transaction, TransactionChecker,
     checks::Checks,
     sending::Start,
     transaction::{self, DynChecker},
@@ -189,6 +189,12 @@ impl TransactionProducerBuilder {
     /// As [`ProducerBuilder::max_in_flight_bytes`].
     pub fn max_in_flight_bytes(mut self, bytes: usize) -> Self {
         self.producer = self.producer.max_in_flight_bytes(bytes);
+        self
+    }
+
+    /// As [`ProducerBuilder::auto_batch`]; for the messages of [`TransactionProducer::producer`], as half messages go alone.
+    pub fn auto_batch(mut self, options: AutoBatch) -> Self {
+        self.producer = self.producer.auto_batch(options);
         self
     }
 

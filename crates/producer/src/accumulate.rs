@@ -1,0 +1,315 @@
+//! Single sends that leave together: a message waits a moment for others of its topic, and gets a receipt of its own.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use ferrocket_backend::{BoxFuture, SendKind, spawn};
+use ferrocket_model::{Applied, DeliveryTime, ErrorKind, Failure, Message, MessageId, MessageQueue, SendReceipt};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::{
+    batch::{self, Members},
+    core::Core,
+    interceptor::Watch,
+    job::Job,
+    sending::{Plan, SendError, Target},
+    topics::TopicState,
+    window::Place,
+};
+
+/// Automatic batching of single sends: they wait a moment for others of their topic (and queue, tag and wait flag), and leave in
+/// one request. Each has its own receipt or error. Flushed at shutdown.
+///
+/// Sends with a timeout, a number of attempts or a selector of their own go alone, and so do delayed messages, replies, half
+/// messages, messages with a sharding key, and those that are large enough to be compressed. A message that has joined a batch is
+/// sent also when its future is dropped. The time of a send begins when its batch leaves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[doc(alias = "ProduceAccumulator")]
+pub struct AutoBatch {
+    /// The longest that a message waits. Default: 10 ms; 1 ms to 30 s.
+    #[doc(alias = "batchMaxDelayMs")]
+    pub max_delay: Duration,
+    /// A batch leaves when it has more than this. Default: 32 KiB; 1 B to 2 MiB.
+    #[doc(alias = "batchMaxBytes")]
+    pub max_bytes: usize,
+    /// All batches together; beyond it messages go alone. Default: 32 MiB.
+    #[doc(alias = "totalBatchMaxBytes")]
+    pub total_bytes: usize,
+}
+
+impl Default for AutoBatch {
+    fn default() -> Self {
+        Self { max_delay: Duration::from_millis(10), max_bytes: 32 << 10, total_bytes: 32 << 20 }
+    }
+}
+
+impl AutoBatch {
+    /// The longest that a message waits.
+    pub fn max_delay(mut self, delay: Duration) -> Self {
+        self.max_delay = delay;
+        self
+    }
+
+    /// A batch leaves when it has more than this.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// All batches together.
+    pub fn total_bytes(mut self, bytes: usize) -> Self {
+        self.total_bytes = bytes;
+        self
+    }
+
+    /// What cannot work (PRO-ACC-02).
+    pub(crate) fn check(&self, max_message_bytes: usize) -> Result<(), String> {
+        if self.max_delay < Duration::from_millis(1) || self.max_delay > Duration::from_secs(30) {
+            Err(format!("`max_delay` is {:?}, and 1 ms to 30 s can work", self.max_delay))
+        } else if self.max_bytes == 0 || self.max_bytes > 2 << 20 {
+            Err(format!("`max_bytes` is {}, and 1 to {} can work", self.max_bytes, 2 << 20))
+        } else if self.max_bytes > max_message_bytes / 2 {
+            Err(format!(
+                "`max_bytes` is {}, more than half of `max_message_bytes` ({max_message_bytes})",
+                self.max_bytes
+            ))
+        } else if self.total_bytes == 0 {
+            Err("`total_bytes` is 0, so that nothing could ever be batched".to_owned())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The batching of one producer.
+#[derive(Debug)]
+pub(crate) struct Accumulator {
+    options: AutoBatch,
+    /// Bytes that wait or are on their way in batches.
+    held: Arc<AtomicUsize>,
+}
+
+impl Accumulator {
+    pub(crate) fn new(options: AutoBatch) -> Self {
+        Self { options, held: Arc::default() }
+    }
+
+    /// Whether a message joins a batch (PRO-ACC-01).
+    pub(crate) fn takes(&self, plan: &Plan, message: &Message) -> bool {
+        let bytes = message.body().len();
+        plan.timeout.is_none()
+            && plan.max_attempts.is_none()
+            && !matches!(plan.target, Target::Select(_))
+            && plan.core.options.select_queue.is_none()
+            && bytes <= self.options.max_bytes
+            && !plan.core.options.compression.applies(bytes)
+            && message.sharding_key().is_none()
+            && !message.is_reply()
+            && !message.topic().is_retry()
+            && message.delivery() == DeliveryTime::Now
+            && self.held.load(Ordering::Relaxed) + bytes <= self.options.total_bytes
+    }
+}
+
+/// A message of an open batch.
+struct Entry {
+    message: Message,
+    id: MessageId,
+    watches: Vec<Watch>,
+    place: Place,
+    queue: Option<MessageQueue>,
+    done: oneshot::Sender<Result<SendReceipt, SendError>>,
+}
+
+/// The open batches of one topic. Few: one per queue, tag and wait flag that is in use right now.
+#[derive(Debug, Default)]
+pub(crate) struct OpenBatches {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next_id: u64,
+    open: Vec<Open>,
+}
+
+struct Open {
+    id: u64,
+    queue: Option<MessageQueue>,
+    tag: Option<Box<str>>,
+    waits_for_store: bool,
+    bytes: usize,
+    entries: Vec<Entry>,
+    /// Tells the batch's task to leave now.
+    leave: oneshot::Sender<Vec<Entry>>,
+}
+
+impl Open {
+    fn takes(&self, message: &Message, queue: Option<&MessageQueue>) -> bool {
+        self.queue.as_ref() == queue
+            && self.tag.as_deref() == message.tag()
+            && self.waits_for_store == message.waits_for_store()
+    }
+}
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Open")
+            .field("messages", &self.entries.len())
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<SendReceipt, SendError>> {
+    let mut job = Job::one(plan, message, SendKind::Message);
+    if let Err(failure) = job.intercept().and_then(|()| job.check()) {
+        return Box::pin(std::future::ready(Err(job.failed(failure))));
+    }
+    Box::pin(async move {
+        let core = job.core.clone();
+        let place = match core.window.try_enter(job.message.body().len()) {
+            Some(place) => place,
+            None => match Box::pin(job.enter()).await {
+                Ok(place) => place,
+                Err(failure) => return Err(job.failed(failure)),
+            },
+        };
+        let queue = match std::mem::replace(&mut job.target, Target::Any) {
+            Target::Queue(queue) => Some(queue),
+            _ => None,
+        };
+        let topic = job.message.topic().clone();
+        let receipt = join(&core, job, queue, place);
+        // The task of a batch answers everybody, unless it was ended with its runtime; then the message is gone with it.
+        receipt.await.unwrap_or_else(|_| {
+            let failure = Failure::new(ErrorKind::Closed, format!("send to topic {topic}"));
+            let failure = failure.with_detail("the runtime of the producer has ended").with_applied(Applied::Unknown);
+            Err(SendError::new(Box::new(failure), Vec::new()))
+        })
+    })
+}
+
+/// Puts a message into a batch, which it opens if there is none, and sends on its way if it is full now (PRO-ACC-04).
+fn join(
+    core: &Arc<Core>,
+    job: Job,
+    queue: Option<MessageQueue>,
+    place: Place,
+) -> oneshot::Receiver<Result<SendReceipt, SendError>> {
+    let topic = core.topics.of(job.message.topic(), &core.stack.routes);
+    let (done, receipt) = oneshot::channel();
+    let (message, id, watches) = job.into_member();
+    let bytes = message.body().len();
+    let Some(accumulator) = &core.accumulator else { return receipt };
+    accumulator.held.fetch_add(bytes, Ordering::Relaxed);
+    let mut state = topic.batches.state.lock();
+    let known = state.open.iter().position(|open| open.takes(&message, queue.as_ref()));
+    let at = known.unwrap_or_else(|| {
+        let (leave, full) = oneshot::channel();
+        let id = state.next_id;
+        state.next_id += 1;
+        state.open.push(Open {
+            id,
+            queue: queue.clone(),
+            tag: message.tag().map(Box::from),
+            waits_for_store: message.waits_for_store(),
+            bytes: 0,
+            entries: Vec::with_capacity(32),
+            leave,
+        });
+        // Not tied to anybody: what was accepted is sent, also when its senders have gone.
+        drop(spawn(Box::pin(linger(core.clone(), topic.clone(), id, full))));
+        state.open.len() - 1
+    });
+    let Some(open) = state.open.get_mut(at) else { return receipt };
+    open.bytes += bytes;
+    open.entries.push(Entry { message, id, watches, place, queue, done });
+    if open.bytes > accumulator.options.max_bytes {
+        let open = state.open.swap_remove(at);
+        // Its task waits for this.
+        drop(open.leave.send(open.entries));
+    }
+    receipt
+}
+
+/// The task of one batch: waits until it is full or old enough, and sends it.
+async fn linger(core: Arc<Core>, topic: Arc<TopicState>, id: u64, mut full: oneshot::Receiver<Vec<Entry>>) {
+    let Some(accumulator) = &core.accumulator else { return };
+    let entries = match tokio::time::timeout(accumulator.options.max_delay, &mut full).await {
+        Ok(entries) => entries.ok(),
+        Err(_) => match topic.batches.take(id) {
+            Some(entries) => Some(entries),
+            // It became full just now.
+            None => full.await.ok(),
+        },
+    };
+    let Some(entries) = entries else { return };
+    let bytes = entries.iter().map(|entry| entry.message.body().len()).sum();
+    leave(&core, entries).await;
+    accumulator.held.fetch_sub(bytes, Ordering::Relaxed);
+}
+
+/// Sends a batch, and tells everybody what became of his message.
+async fn leave(core: &Arc<Core>, entries: Vec<Entry>) {
+    let mut waiting = Vec::with_capacity(entries.len());
+    let mut batch = Accumulated::default();
+    for Entry { message, id, watches, place, queue, done } in entries {
+        waiting.push(done);
+        batch.members.messages.push(message);
+        batch.members.ids.push(id);
+        batch.watches.extend(watches);
+        batch.places.push(place);
+        batch.queue = queue;
+    }
+    let sent = match Job::accumulated(core, batch) {
+        Ok(job) => batch::run(job).await,
+        Err(error) => Err(error),
+    };
+    match sent {
+        Ok(receipts) => {
+            for (done, receipt) in waiting.into_iter().zip(receipts) {
+                // Who does not wait any more does not want to know.
+                let _ = done.send(Ok(receipt));
+            }
+        }
+        Err(error) => {
+            let (failure, messages) = error.into_parts();
+            for (done, message) in waiting.into_iter().zip(messages) {
+                let _ = done.send(Err(SendError::new(failure.clone(), vec![message])));
+            }
+        }
+    }
+}
+
+/// What a batch has gathered.
+#[derive(Default)]
+pub(crate) struct Accumulated {
+    pub(crate) members: Members,
+    pub(crate) watches: Vec<Watch>,
+    pub(crate) places: Vec<Place>,
+    pub(crate) queue: Option<MessageQueue>,
+}
+
+impl OpenBatches {
+    /// Takes a batch that is old enough.
+    fn take(&self, id: u64) -> Option<Vec<Entry>> {
+        let mut state = self.state.lock();
+        let at = state.open.iter().position(|open| open.id == id)?;
+        Some(state.open.swap_remove(at).entries)
+    }
+
+    /// Sends everything on its way.
+    pub(crate) fn flush(&self) {
+        for open in self.state.lock().open.drain(..) {
+            drop(open.leave.send(open.entries));
+        }
+    }
+}
