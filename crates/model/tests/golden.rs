@@ -14,8 +14,8 @@ use std::{
 
 use common::{cases, text};
 use ferrocket_model::{
-    DeliveryTime, Filter, FilterKind, Group, IdGenerator, InvalidMessage, InvalidName, Message, OffsetId, Topic,
-    UniqueIdParts, java_string_hash, month_start_ms, properties, system,
+    DeliveryTime, Filter, FilterKind, Group, IdGenerator, InvalidMessage, InvalidName, Message, Namespace, OffsetId,
+    Topic, UniqueIdParts, java_string_hash, month_start_ms, properties, system,
 };
 use serde_json::{Value, json};
 
@@ -501,4 +501,24 @@ fn system_topics_are_those_of_java() {
         ran += 1;
     }
     assert_eq!(ran, 13);
+}
+
+#[test]
+fn namespaces_are_put_on_and_taken_off_as_java_does() {
+    let (mut wrapped, mut unwrapped) = (0, 0);
+    for case in cases("namespaces", "namespace") {
+        let (Some(name), Some(resource)) = (text(case.input(), "namespace"), text(case.input(), "resource")) else {
+            continue; // no text to begin with
+        };
+        let namespace = Namespace::new(name);
+        if let Some(expected) = text(case.output(), "wrap") {
+            assert_eq!(namespace.wrap(resource), expected, "{}", case.name());
+            wrapped += 1;
+        }
+        if let Some(expected) = text(case.output(), "withoutNamespace") {
+            assert_eq!(namespace.unwrap(resource), expected, "{}", case.name());
+            unwrapped += 1;
+        }
+    }
+    assert_eq!((wrapped, unwrapped), (31, 31));
 }

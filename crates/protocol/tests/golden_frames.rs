@@ -16,8 +16,8 @@ use ferrocket_protocol::{
     request::{
         CheckTransaction, CommitOffset, ConsumerList, CreateTopic, EndTransaction, FoundOffset, GetConsumerList,
         GetMaxOffset, GetMinOffset, GetRoute, Heartbeat, MembersChanged, OffsetAnswer, Pull, PullAnswer,
-        PullAnswerFields, PullFlags, PushReply, QueryOffset, ReadSendHeader, RecallMessage, SearchOffset, SendAnswer,
-        SendBack, SendForm, SendHeader, SendMessage, Unregister,
+        PullAnswerFields, PullFlags, PushReply, QueryOffset, ReadSendHeader, RecallMessage, RecallTarget, SearchOffset,
+        SendAnswer, SendBack, SendForm, SendHeader, SendMessage, Unregister,
     },
     sign::signed_content,
     version_name,
@@ -615,4 +615,41 @@ fn a_request_of_the_same_field_wins_over_an_extra_one() {
             fields(&command(&out).unwrap()).into_iter().map(|(name, value)| name + "=" + &value).collect();
         assert_eq!(read, ["a=extra", "b=own", "c=extra"]);
     }
+}
+
+// ids.json
+
+/// Handles are written byte for byte. An empty topic, which Java reads, is no topic that anything was sent to.
+#[test]
+fn recall_handles_are_written_and_read_as_java_does() {
+    let (mut written, mut read, mut refused, mut stricter) = (0, 0, 0, 0);
+    for case in cases("ids", "recall") {
+        let (input, handle) = (case.input(), text(case.output(), "handle").unwrap());
+        let target = RecallTarget {
+            topic: text(input, "topic").unwrap().into(),
+            broker: text(input, "brokerName").unwrap().into(),
+            timestamp: text(input, "timestamp").unwrap().to_owned(),
+            message_id: text(input, "messageId").unwrap().to_owned(),
+        };
+        assert_eq!(target.write(), handle, "{}", case.name());
+        assert_eq!(RecallTarget::read(handle), Some(target), "{}", case.name());
+        written += 1;
+    }
+    for case in cases("ids", "recallDecode") {
+        let Some(handle) = text(case.input(), "handle") else { continue };
+        let target = RecallTarget::read(handle);
+        if case.fails() {
+            assert_eq!(target, None, "{}", case.name());
+            refused += 1;
+        } else if text(case.output(), "topic") == Some("") {
+            assert_eq!(target, None, "{}", case.name());
+            stricter += 1;
+        } else {
+            let target = target.unwrap_or_else(|| panic!("{}", case.name()));
+            assert_eq!(Some(target.topic.as_str()), text(case.output(), "topic"), "{}", case.name());
+            assert_eq!(Some(target.message_id.as_str()), text(case.output(), "messageId"), "{}", case.name());
+            read += 1;
+        }
+    }
+    assert_eq!((written, read, refused, stricter), (4, 4, 6, 1));
 }
