@@ -1,7 +1,7 @@
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use ferrocket_backend::{Backend, BoxFuture, Scope};
-use ferrocket_model::{Failure, SetupError};
+use ferrocket_model::{Failure, Namespace, SetupError};
 use ferrocket_remoting_backend::{
     Config, Dialer, DynNameServerSource, HeaderFormat, NameServerSource, Options, RemotingBackend, parse_addresses,
 };
@@ -18,6 +18,11 @@ pub struct ClientBuilder {
     source: Option<Arc<dyn DynNameServerSource>>,
     instance_name: Option<String>,
     client_ip: Option<IpAddr>,
+    unit: Option<String>,
+    zone: Option<String>,
+    namespace: Option<String>,
+    legacy_namespace: Option<String>,
+    vip_channel: bool,
     options: Options,
     request_timeout: Duration,
     route_refresh: Duration,
@@ -37,6 +42,11 @@ impl ClientBuilder {
             source: None,
             instance_name: None,
             client_ip: None,
+            unit: None,
+            zone: None,
+            namespace: None,
+            legacy_namespace: None,
+            vip_channel: false,
             options: Options::default(),
             request_timeout: Duration::from_secs(3),
             route_refresh: Duration::from_secs(30),
@@ -79,6 +89,45 @@ impl ClientBuilder {
     #[doc(alias = "setClientIP")]
     pub fn client_ip(mut self, ip: IpAddr) -> Self {
         self.client_ip = Some(ip);
+        self
+    }
+
+    /// The unit that this client belongs to: the last part of the client id, and a mark on topics and groups that it creates.
+    /// Default: none.
+    #[doc(alias = "unitName")]
+    #[doc(alias = "unitMode")]
+    pub fn unit(mut self, name: impl Into<String>) -> Self {
+        self.unit = Some(name.into());
+        self
+    }
+
+    /// The zone that this client is in: name servers answer with its brokers only, where they are set up for zones. Default: none.
+    #[doc(alias = "ROCKETMQ_ZONE")]
+    pub fn zone(mut self, name: impl Into<String>) -> Self {
+        self.zone = Some(name.into());
+        self
+    }
+
+    /// A namespace as 5.x servers know it: every request carries it, and names stay as they are. Default: none.
+    #[doc(alias = "namespaceV2")]
+    pub fn namespace(mut self, name: impl Into<String>) -> Self {
+        self.namespace = Some(name.into());
+        self
+    }
+
+    /// A namespace of the first kind: a prefix `NAME%` on topics and groups, put on for the servers and taken off for you.
+    /// Default: none.
+    #[doc(alias = "setNamespace")]
+    pub fn legacy_namespace(mut self, name: impl Into<String>) -> Self {
+        self.legacy_namespace = Some(name.into());
+        self
+    }
+
+    /// Whether sends go to the brokers' second port (two below their own), which pulls do not use. There is no way back to the
+    /// first one when it cannot be reached. Default: false.
+    #[doc(alias = "vipChannelEnabled")]
+    pub fn vip_channel(mut self, on: bool) -> Self {
+        self.vip_channel = on;
         self
     }
 
@@ -194,9 +243,19 @@ impl ClientBuilder {
         }
         let ip = self.client_ip.unwrap_or_else(identity::local_ip);
         let instance = self.instance_name.unwrap_or_else(identity::random_instance);
-        let mut config = Config::new(addresses, identity::client_id(ip, &instance));
+        let mut config = Config::new(addresses, identity::client_id(ip, &instance, self.unit.as_deref()));
         config.source = self.source;
         config.options = self.options;
+        let fields = &mut config.options.extra_fields;
+        if let Some(namespace) = self.namespace {
+            fields.extend([("ns", namespace), ("nsd", "true".to_owned())]);
+        }
+        if let Some(zone) = self.zone {
+            fields.extend([("__ZONE_NAME", zone), ("__ZONE_MODE", "true".to_owned())]);
+        }
+        config.namespace = self.legacy_namespace.map(Namespace::new);
+        config.unit_mode = self.unit.is_some();
+        config.vip_channel = self.vip_channel;
         config.request_timeout = self.request_timeout;
         config.heartbeat_interval = self.heartbeat_interval;
         config.max_body_bytes = self.max_body_bytes;
@@ -250,6 +309,22 @@ impl ClientBuilder {
                 "instance_name",
                 &format!("{name:?} must have visible ASCII characters only, and no '@'"),
             ));
+        }
+        if let Some(unit) = &self.unit
+            && !identity::is_valid_instance(unit)
+        {
+            return Err(wrong("unit", &format!("{unit:?} must have visible ASCII characters only, and no '@'")));
+        }
+        if self.namespace.is_some() && self.legacy_namespace.is_some() {
+            return Err(wrong("namespace", "`namespace` and `legacy_namespace` exclude each other; use one of them"));
+        }
+        let texts =
+            [("namespace", &self.namespace), ("legacy_namespace", &self.legacy_namespace), ("zone", &self.zone)];
+        for (option, text) in texts {
+            let Some(text) = text else { continue };
+            if text.trim().is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '%') {
+                return Err(wrong(option, &format!("{text:?} must not be blank, and have neither blanks nor '%'")));
+            }
         }
         if self.request_timeout.is_zero() {
             return Err(wrong("request_timeout", "0 leaves no time for an answer"));

@@ -17,11 +17,15 @@ pub(crate) fn random_instance() -> String {
     format!("{}#{:016x}", std::process::id(), fastrand::u64(..))
 }
 
-/// `ip@instance`; IPv6 in brackets.
-pub(crate) fn client_id(ip: IpAddr, instance: &str) -> String {
-    match ip {
+/// `ip@instance`, and `@unit` if there is one (CFG-41); IPv6 in brackets.
+pub(crate) fn client_id(ip: IpAddr, instance: &str, unit: Option<&str>) -> String {
+    let id = match ip {
         IpAddr::V4(ip) => format!("{ip}@{instance}"),
         IpAddr::V6(ip) => format!("[{ip}]@{instance}"),
+    };
+    match unit {
+        Some(unit) => format!("{id}@{unit}"),
+        None => id,
     }
 }
 

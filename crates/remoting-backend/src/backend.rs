@@ -14,6 +14,7 @@ use crate::{
     health, inbound,
     membership::Members,
     name_servers::NameServers,
+    names::Names,
     replies::Waiting,
     verdict::{Peer, failure},
 };
@@ -34,6 +35,9 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) name_servers: NameServers,
     pub(crate) brokers: Brokers,
+    pub(crate) names: Arc<Names>,
+    /// Whether this client belongs to a unit.
+    pub(crate) unit_mode: bool,
     pub(crate) members: Members,
     pub(crate) replies: Waiting,
     pub(crate) decoder: Decoder,
@@ -59,13 +63,20 @@ impl RemotingBackend {
         let pool = Pool::new(dialer, config.options, Some(events)).map_err(|invalid| {
             Failure::invalid_argument("set up connections", invalid.problem).with_option(invalid.option)
         })?;
+        let names = Arc::new(Names::new(config.namespace));
         let shared = Arc::new(Shared {
             name_servers: NameServers::new(pool.clone(), &config.name_servers),
             pool,
-            brokers: Brokers::default(),
-            members: Members::new(config.client_id),
+            brokers: Brokers::new(config.vip_channel),
+            unit_mode: config.unit_mode,
+            members: Members::new(config.client_id, config.unit_mode, names.clone()),
             replies: Waiting::default(),
-            decoder: Decoder { max_body_bytes: config.max_body_bytes, decompress: config.decompress_bodies },
+            decoder: Decoder {
+                max_body_bytes: config.max_body_bytes,
+                decompress: config.decompress_bodies,
+                names: names.clone(),
+            },
+            names,
             request_timeout: config.request_timeout,
             heartbeat_interval: config.heartbeat_interval,
             tasks: TaskTracker::new(),

@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
@@ -17,6 +18,8 @@ const FORGET_AFTER: Duration = Duration::from_secs(300);
 /// The address book: which broker is where, as routes say it, and which brokers have a topic.
 #[derive(Default)]
 pub(crate) struct Brokers {
+    /// Whether sends go to the second port.
+    vip_channel: bool,
     /// Bounded by what name servers list.
     brokers: RwLock<HashMap<BrokerName, Broker, RandomState>>,
     topics: RwLock<HashMap<Topic, Vec<BrokerName>>>,
@@ -33,6 +36,10 @@ struct Broker {
 }
 
 impl Brokers {
+    pub(crate) fn new(vip_channel: bool) -> Self {
+        Self { vip_channel, ..Self::default() }
+    }
+
     /// Takes over what a route says. Returns whether an address is new.
     pub(crate) fn learn(&self, topic: &Topic, route: &TopicRoute, pool: &Pool) -> bool {
         let now = Instant::now();
@@ -46,7 +53,8 @@ impl Brokers {
                 Some(broker) if broker.master == master && broker.slaves == slaves => broker.seen = now,
                 _ => {
                     news = true;
-                    let endpoint = master.as_ref().and_then(|address| pool.endpoint(address).ok());
+                    let sends = master.as_ref().map(|address| self.send_address(address));
+                    let endpoint = sends.and_then(|address| pool.endpoint(&address).ok());
                     brokers.insert(name, Broker { master, endpoint, slaves, seen: now });
                 }
             }
@@ -66,6 +74,15 @@ impl Brokers {
     /// Where to send to.
     pub(crate) fn to_send(&self, name: &BrokerName) -> Option<Endpoint> {
         self.brokers.read().get(name)?.endpoint.clone()
+    }
+
+    /// Brokers listen on a second port for sends, so that pulls do not hold them up (CFG-48). On retries, too.
+    fn send_address<'a>(&self, master: &'a str) -> Cow<'a, str> {
+        let vip = || {
+            let (host, port) = master.rsplit_once(':')?;
+            Some(format!("{host}:{}", port.parse::<u16>().ok()?.checked_sub(2)?))
+        };
+        if self.vip_channel { vip().map_or(Cow::Borrowed(master), Cow::Owned) } else { Cow::Borrowed(master) }
     }
 
     /// Where to ask about offsets of groups.
@@ -128,7 +145,9 @@ impl Brokers {
     pub(crate) fn name_of(&self, address: &str) -> Option<BrokerName> {
         let brokers = self.brokers.read();
         let at = |broker: &Broker| {
-            broker.master.as_deref() == Some(address) || broker.slaves.iter().any(|(_, slave)| &**slave == address)
+            broker.master.as_deref() == Some(address)
+                || broker.endpoint.as_ref().is_some_and(|endpoint| endpoint.address() == address)
+                || broker.slaves.iter().any(|(_, slave)| &**slave == address)
         };
         brokers.iter().find(|(_, broker)| at(broker)).map(|(name, _)| name.clone())
     }

@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use ferrocket_model::Namespace;
 use ferrocket_remoting::{Dialer, Options};
 
 use crate::DynNameServerSource;
@@ -23,6 +24,12 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// Whether bodies are decompressed. Default: true.
     pub decompress_bodies: bool,
+    /// A namespace of the first kind: a prefix on topics and groups. Default: none.
+    pub namespace: Option<Namespace>,
+    /// Whether this client belongs to a unit; brokers mark topics and groups that it creates. Default: false.
+    pub unit_mode: bool,
+    /// Whether sends go to the brokers' second port, two below their own. Default: false.
+    pub vip_channel: bool,
     /// What opens connections. Default: TCP.
     pub dialer: Option<Arc<dyn Dialer>>,
 }
@@ -39,6 +46,9 @@ impl Config {
             heartbeat_interval: Duration::from_secs(30),
             max_body_bytes: 16 << 20,
             decompress_bodies: true,
+            namespace: None,
+            unit_mode: false,
+            vip_channel: false,
             dialer: None,
         }
     }

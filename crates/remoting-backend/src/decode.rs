@@ -2,16 +2,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ferrocket_compression::{Codec, decompress};
-use ferrocket_model::{BrokerName, Filter, MessageQueue, ReceivedMessage, ReceivedParts, Source, Topic, properties};
+use ferrocket_model::{BrokerName, Filter, MessageQueue, ReceivedMessage, ReceivedParts, Source, properties};
 use ferrocket_protocol::{
     DecodeError,
     message::{BatchRecords, CompressionKind, StoredMessage, StoredMessages, SysFlag},
 };
 
+use crate::names::Names;
+
 /// Turns stored messages into received ones: views of the one buffer, bodies decompressed.
 pub(crate) struct Decoder {
     pub(crate) max_body_bytes: usize,
     pub(crate) decompress: bool,
+    pub(crate) names: Arc<Names>,
 }
 
 impl Decoder {
@@ -44,7 +47,8 @@ impl Decoder {
 
     fn message(&self, record: &StoredMessage<'_>, source: &Arc<Source>, offset_delta: i64) -> ReceivedMessage {
         let (body, defect) = self.body(record);
-        parts(record, source, offset_delta, body, clean_properties(&record.properties), defect).into()
+        let properties = clean_properties(&record.properties);
+        parts(&self.names, record, source, offset_delta, body, properties, defect).into()
     }
 
     /// One stored message that no pull brought: of a queue that its record names.
@@ -54,7 +58,11 @@ impl Decoder {
     /// When there is none, or it cannot be read.
     pub(crate) fn lone(&self, buffer: &Bytes, broker: &BrokerName) -> Result<ReceivedMessage, DecodeError> {
         let record = StoredMessages::new(buffer).next().ok_or(DecodeError::Lengths("a stored message"))??;
-        let queue = MessageQueue::new(record.topic, broker, u32::try_from(record.queue_id).unwrap_or(0));
+        let queue = MessageQueue::new(
+            self.names.plain_topic(record.topic),
+            broker,
+            u32::try_from(record.queue_id).unwrap_or(0),
+        );
         Ok(self.message(&record, &Source::of(queue), 0))
     }
 
@@ -95,8 +103,10 @@ impl Decoder {
         messages: &mut Vec<ReceivedMessage>,
     ) {
         let (body, defect) = self.body(record);
-        let whole =
-            |defect| parts(record, source, offset_delta, record.body.clone(), record.properties.clone(), Some(defect));
+        let whole = |defect| {
+            let (body, properties) = (record.body.clone(), record.properties.clone());
+            parts(&self.names, record, source, offset_delta, body, properties, Some(defect))
+        };
         if let Some(defect) = defect {
             messages.push(whole(defect).into());
             return;
@@ -106,7 +116,8 @@ impl Decoder {
                 messages.push(whole("the batch cannot be taken apart".into()).into());
                 return;
             };
-            let mut parts = parts(record, source, offset_delta, child.body, clean_properties(&child.properties), None);
+            let properties = clean_properties(&child.properties);
+            let mut parts = parts(&self.names, record, source, offset_delta, child.body, properties, None);
             parts.offset += place as u64;
             parts.flag = child.flag;
             parts.reconsume_times = 0;
@@ -125,6 +136,7 @@ fn wanted(filter: &Filter, message: &ReceivedMessage) -> bool {
 }
 
 fn parts(
+    names: &Names,
     record: &StoredMessage<'_>,
     source: &Arc<Source>,
     offset_delta: i64,
@@ -141,7 +153,7 @@ fn parts(
     };
     let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
     ReceivedParts {
-        topic: original.map_or_else(|| topic.clone(), Topic::from),
+        topic: original.map_or_else(|| topic.clone(), |name| names.plain_topic(name)),
         body,
         source: source.clone(),
         offset: unsigned(record.queue_offset.saturating_add(offset_delta)),

@@ -28,7 +28,8 @@ fn handle(shared: &Arc<Shared>, inbound: &Inbound) -> (ResponseCode, Option<Stri
         RequestCode::NOTIFY_CONSUMER_IDS_CHANGED => match MembersChanged::read_request(&inbound.command) {
             Ok(notice) => {
                 tracing::debug!(address = %inbound.address, group = %notice.group, "members changed");
-                shared.members.deliver(&notice.group, ServerEvent::MembersChanged);
+                let group = shared.names.plain_group(notice.group.as_str());
+                shared.members.deliver(&group, ServerEvent::MembersChanged);
                 (ResponseCode::SUCCESS, None)
             }
             Err(error) => (ResponseCode::SYSTEM_ERROR, Some(error.to_string())),

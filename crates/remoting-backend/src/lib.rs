@@ -14,6 +14,7 @@ mod heartbeat;
 mod inbound;
 mod membership;
 mod name_servers;
+mod names;
 mod offsets;
 mod pull;
 mod recall;

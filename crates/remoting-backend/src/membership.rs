@@ -17,7 +17,7 @@ use futures_core::Stream;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, sync::mpsc};
 
-use crate::{RemotingBackend, backend::unknown_broker};
+use crate::{RemotingBackend, backend::unknown_broker, names::Names};
 
 /// Events that wait for a member. To consumers they all say "compute anew", so one that finds the queue full adds nothing;
 /// questions to producers are asked again.
@@ -26,6 +26,8 @@ const EVENTS: usize = 64;
 /// Who of this client is a member of what.
 pub(crate) struct Members {
     client_id: String,
+    unit_mode: bool,
+    names: Arc<Names>,
     /// One entry per group that somebody of this client is in.
     groups: Mutex<BTreeMap<Group, Roles>>,
     /// Wakes the heartbeat task.
@@ -48,8 +50,8 @@ struct Consumer {
 }
 
 impl Members {
-    pub(crate) fn new(client_id: String) -> Self {
-        Self { client_id, groups: Mutex::default(), changed: Notify::new() }
+    pub(crate) fn new(client_id: String, unit_mode: bool, names: Arc<Names>) -> Self {
+        Self { client_id, unit_mode, names, groups: Mutex::default(), changed: Notify::new() }
     }
 
     /// Sends a heartbeat soon.
@@ -94,17 +96,43 @@ impl Members {
     /// What brokers are told. As every Java client we name the inner producer group too, for look-ups by client id.
     pub(crate) fn heartbeat(&self) -> HeartbeatData {
         let groups = self.groups.lock();
-        let producers = groups.iter().filter(|(_, roles)| roles.producers > 0).map(|(group, _)| group.as_str());
-        let producers = producers.chain([system::CLIENT_INNER_PRODUCER]);
+        let producers = groups.iter().filter(|(_, roles)| roles.producers > 0);
+        let producers = producers.map(|(group, _)| self.names.group(group).to_string());
+        let producers = producers.chain([system::CLIENT_INNER_PRODUCER.to_owned()]);
         HeartbeatData {
             client_id: self.client_id.clone(),
             consumer_data_set: groups
                 .iter()
-                .filter_map(|(group, roles)| Some(consumer_data(group, &roles.consumer.as_ref()?.member)))
+                .filter_map(|(group, roles)| Some(self.consumer_data(group, &roles.consumer.as_ref()?.member)))
                 .collect(),
             heartbeat_fingerprint: 0,
-            producer_data_set: producers.map(|name| ProducerData { group_name: name.to_owned() }).collect(),
+            producer_data_set: producers.map(|group_name| ProducerData { group_name }).collect(),
             without_sub: false,
+        }
+    }
+
+    fn consumer_data(&self, group: &Group, member: &ConsumerMember) -> ConsumerData {
+        let from = match member.consume_from {
+            ConsumeFrom::Earliest => "CONSUME_FROM_FIRST_OFFSET",
+            ConsumeFrom::Time(_) => "CONSUME_FROM_TIMESTAMP",
+            _ => "CONSUME_FROM_LAST_OFFSET",
+        };
+        let subscriptions = member.subscriptions.iter();
+        ConsumerData {
+            consume_from_where: from.to_owned(),
+            consume_type: "CONSUME_PASSIVELY".to_owned(),
+            group_name: self.names.group(group).to_string(),
+            message_model: "CLUSTERING".to_owned(),
+            subscription_data_set: subscriptions
+                .map(|subscription| {
+                    SubscriptionData::new(
+                        self.names.topic(&subscription.topic).as_str(),
+                        &subscription.filter,
+                        subscription.version,
+                    )
+                })
+                .collect(),
+            unit_mode: self.unit_mode,
         }
     }
 
@@ -150,27 +178,6 @@ impl Members {
     }
 }
 
-fn consumer_data(group: &Group, member: &ConsumerMember) -> ConsumerData {
-    let from = match member.consume_from {
-        ConsumeFrom::Earliest => "CONSUME_FROM_FIRST_OFFSET",
-        ConsumeFrom::Time(_) => "CONSUME_FROM_TIMESTAMP",
-        _ => "CONSUME_FROM_LAST_OFFSET",
-    };
-    let subscriptions = member.subscriptions.iter();
-    ConsumerData {
-        consume_from_where: from.to_owned(),
-        consume_type: "CONSUME_PASSIVELY".to_owned(),
-        group_name: group.to_string(),
-        message_model: "CLUSTERING".to_owned(),
-        subscription_data_set: subscriptions
-            .map(|subscription| {
-                SubscriptionData::new(subscription.topic.as_str(), &subscription.filter, subscription.version)
-            })
-            .collect(),
-        unit_mode: false,
-    }
-}
-
 impl Membership for RemotingBackend {
     fn client_id(&self) -> &str {
         &self.shared.members.client_id
@@ -195,9 +202,9 @@ impl Membership for RemotingBackend {
             }
             let mut request = Unregister::new(self.client_id());
             if consumer {
-                request.consumer_group = Some(group.clone());
+                request.consumer_group = Some(self.shared.names.group(group).into_owned());
             } else {
-                request.producer_group = Some(group.clone());
+                request.producer_group = Some(self.shared.names.group(group).into_owned());
             }
             let request = Arc::new(request);
             let mut brokers = self.shared.brokers.for_heartbeat(consumer);
@@ -232,7 +239,7 @@ impl Membership for RemotingBackend {
             let mut last = None;
             for broker in brokers {
                 let Some(address) = self.shared.brokers.any(&broker) else { continue };
-                let mut request = GetConsumerList::new(group);
+                let mut request = GetConsumerList::new(&*self.shared.names.group(group));
                 request.broker = Some(broker.to_string());
                 let timeout = self.shared.request_timeout;
                 match self.shared.call(&broker, &address, &request, timeout, operation).await {

@@ -15,7 +15,11 @@ use crate::{RemotingBackend, backend::unknown_broker};
 impl Offsets for RemotingBackend {
     fn committed<'a>(&'a self, group: &'a Group, queue: &'a MessageQueue) -> BoxFuture<'a, Outcome<Option<u64>>> {
         Box::pin(async move {
-            let mut request = QueryOffset::new(group, queue.id(), queue.topic());
+            let mut request = QueryOffset::new(
+                &*self.shared.names.group(group),
+                queue.id(),
+                &*self.shared.names.topic(queue.topic()),
+            );
             request.broker = Some(queue.broker().to_string());
             request.zero_if_not_found = Some(false);
             let operation = || format!("read the offset of group {group} in {queue}");
@@ -25,25 +29,30 @@ impl Offsets for RemotingBackend {
 
     fn commit<'a>(&'a self, group: &'a Group, queue: &'a MessageQueue, offset: u64) -> BoxFuture<'a, Outcome<()>> {
         Box::pin(async move {
-            let mut request = CommitOffset::new(offset, group, queue.id(), queue.topic());
+            let names = &self.shared.names;
+            let mut request = CommitOffset::new(offset, &*names.group(group), queue.id(), &*names.topic(queue.topic()));
             request.broker = Some(queue.broker().to_string());
             self.ask(queue, &request, || format!("commit offset {offset} of group {group} in {queue}"), false).await
         })
     }
 
     fn earliest<'a>(&'a self, queue: &'a MessageQueue) -> BoxFuture<'a, Outcome<u64>> {
-        let request = GetMinOffset::new(queue.clone());
+        let request = GetMinOffset::new(self.wire_queue(queue));
         Box::pin(async move { self.ask(queue, &request, || format!("read the first offset of {queue}"), true).await })
     }
 
     fn latest<'a>(&'a self, queue: &'a MessageQueue) -> BoxFuture<'a, Outcome<u64>> {
-        let request = GetMaxOffset::new(queue.clone());
+        let request = GetMaxOffset::new(self.wire_queue(queue));
         Box::pin(async move { self.ask(queue, &request, || format!("read the last offset of {queue}"), true).await })
     }
 
     fn at_time<'a>(&'a self, queue: &'a MessageQueue, time: SystemTime) -> BoxFuture<'a, Outcome<u64>> {
         let ms = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let mut request = SearchOffset::new(queue.id(), i64::try_from(ms).unwrap_or(i64::MAX), queue.topic());
+        let mut request = SearchOffset::new(
+            queue.id(),
+            i64::try_from(ms).unwrap_or(i64::MAX),
+            &*self.shared.names.topic(queue.topic()),
+        );
         request.broker = Some(queue.broker().to_string());
         Box::pin(
             async move { self.ask(queue, &request, || format!("search an offset by time in {queue}"), true).await },
@@ -52,6 +61,10 @@ impl Offsets for RemotingBackend {
 }
 
 impl RemotingBackend {
+    fn wire_queue(&self, queue: &MessageQueue) -> MessageQueue {
+        MessageQueue::new(&*self.shared.names.topic(queue.topic()), queue.broker(), queue.id())
+    }
+
     /// Asks the master; offsets of groups also a slave, when there is no master.
     async fn ask<R: Request + Sync>(
         &self,

@@ -21,8 +21,10 @@ impl Pulls for RemotingBackend {
                 return Err(unknown_broker(queue.broker(), operation()));
             };
             let timeout = request.wait + SUSPEND_SLACK;
-            let answer =
-                self.shared.call_patiently(queue.broker(), &address, &pull(&request), timeout, operation).await;
+            let answer = self
+                .shared
+                .call_patiently(queue.broker(), &address, &self.pull_header(&request), timeout, operation)
+                .await;
             match answer {
                 Ok(answer) => self.pulled(&request, answer),
                 Err(failure) => {
@@ -74,31 +76,32 @@ impl RemotingBackend {
         }
         Ok(pulled)
     }
-}
 
-fn pull(request: &PullRequest<'_>) -> Pull {
-    let queue = &request.source.queue;
-    let suspend_ms = u64::try_from(request.wait.as_millis()).unwrap_or(u64::MAX);
-    let mut sys_flag = 0;
-    if !request.wait.is_zero() {
-        sys_flag |= PullFlags::SUSPEND;
+    fn pull_header(&self, request: &PullRequest<'_>) -> Pull {
+        let names = &self.shared.names;
+        let queue = &request.source.queue;
+        let suspend_ms = u64::try_from(request.wait.as_millis()).unwrap_or(u64::MAX);
+        let mut sys_flag = 0;
+        if !request.wait.is_zero() {
+            sys_flag |= PullFlags::SUSPEND;
+        }
+        if request.commit.is_some() {
+            sys_flag |= PullFlags::COMMIT_OFFSET;
+        }
+        let mut header = PullHeader::new(
+            request.commit.unwrap_or(0),
+            &*names.group(request.group),
+            request.max_messages,
+            queue.id(),
+            request.offset,
+            request.subscription.version,
+            suspend_ms,
+            sys_flag,
+            &*names.topic(queue.topic()),
+        );
+        header.broker = Some(queue.broker().to_string());
+        let sql = request.subscription.filter.kind() == FilterKind::Sql;
+        header.expression_type = Some(if sql { "SQL92" } else { "TAG" }.to_owned());
+        Pull(header)
     }
-    if request.commit.is_some() {
-        sys_flag |= PullFlags::COMMIT_OFFSET;
-    }
-    let mut header = PullHeader::new(
-        request.commit.unwrap_or(0),
-        request.group,
-        request.max_messages,
-        queue.id(),
-        request.offset,
-        request.subscription.version,
-        suspend_ms,
-        sys_flag,
-        queue.topic(),
-    );
-    header.broker = Some(queue.broker().to_string());
-    let sql = request.subscription.filter.kind() == FilterKind::Sql;
-    header.expression_type = Some(if sql { "SQL92" } else { "TAG" }.to_owned());
-    Pull(header)
 }

@@ -14,8 +14,10 @@ impl Recalls for RemotingBackend {
                 let detail = "the recall handle is none that a broker gave";
                 return Err(Box::new(Failure::invalid_argument(operation(), detail).with_topic(topic)));
             };
-            if target.topic != *topic {
-                let detail = format!("the recall handle belongs to topic {}", target.topic);
+            let wire_topic = self.shared.names.topic(topic);
+            if target.topic != *wire_topic {
+                let of = self.shared.names.plain_topic(target.topic.as_str());
+                let detail = format!("the recall handle belongs to topic {of}");
                 return Err(Box::new(Failure::invalid_argument(operation(), detail).with_topic(topic)));
             }
             // The broker that keeps the message; behind proxies any one that has the topic (PRO-RCL-01).
@@ -27,8 +29,8 @@ impl Recalls for RemotingBackend {
             let Some((broker, address)) = known.or_else(other) else {
                 return Err(unknown_broker(&target.broker, operation()));
             };
-            let mut recall = RecallMessage::new(handle, topic);
-            recall.group = Some(request.group.clone());
+            let mut recall = RecallMessage::new(handle, &*wire_topic);
+            recall.group = Some(self.shared.names.group(request.group).into_owned());
             recall.broker = Some(target.broker.to_string());
             let recalled = self.shared.call(&broker, &address, &recall, request.timeout, operation).await;
             match recalled {

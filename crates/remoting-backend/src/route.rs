@@ -42,7 +42,7 @@ impl Shared {
     }
 
     async fn ask_route(&self, topic: &Topic, timeout: Duration) -> Outcome<TopicRoute> {
-        let request = GetRoute::new(topic);
+        let request = GetRoute::new(&*self.names.topic(topic));
         let operation = format!("find topic {topic}");
         let answer = self.name_servers.ask(&request, operation, timeout).await;
         answer.map_err(|failure| Box::new(failure.with_topic(topic)))

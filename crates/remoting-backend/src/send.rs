@@ -1,8 +1,12 @@
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use ferrocket_backend::{BatchMessage, BodyEncoding, BoxFuture, Outcome, SendKind, SendRequest, Sends, Sent};
-use ferrocket_model::{Failure, RecallHandle, SendStatus, system};
+use ferrocket_model::{
+    Failure, Group, RecallHandle, SendStatus, Topic,
+    properties::{self, name},
+    system,
+};
 use ferrocket_protocol::{
     ResponseCode,
     message::{CompressionKind, SysFlag, push_batch_record},
@@ -20,7 +24,11 @@ impl Sends for RemotingBackend {
     fn encode_batch(&self, messages: &[BatchMessage<'_>]) -> Bytes {
         let mut body = BytesMut::new();
         for message in messages {
-            push_batch_record(message.flag, message.body, message.properties, &mut body);
+            let mut properties = Cow::Borrowed(message.properties);
+            if let Some(namespace) = self.shared.names.namespace() {
+                properties::push(properties.to_mut(), name::INSTANCE_ID, namespace);
+            }
+            push_batch_record(message.flag, message.body, &properties, &mut body);
         }
         body.freeze()
     }
@@ -29,7 +37,8 @@ impl Sends for RemotingBackend {
         let shared = &*self.shared;
         // The usual case: the broker is connected and has room. Its future is small, for there are many of them.
         let begun = shared.brokers.to_send(request.queue.broker()).and_then(|endpoint| {
-            let answer = endpoint.begin(&message(&request), request.began, request.timeout)?;
+            let answer =
+                shared.with_message(&request, |message| endpoint.begin(message, request.began, request.timeout))?;
             Some((endpoint, answer))
         });
         match begun {
@@ -47,13 +56,15 @@ impl Sends for RemotingBackend {
     fn send_oneway<'a>(&'a self, request: SendRequest<'a>) -> BoxFuture<'a, Outcome<()>> {
         let shared = &*self.shared;
         let endpoint = shared.brokers.to_send(request.queue.broker());
-        if endpoint.is_some_and(|endpoint| endpoint.begin_one_way(&message(&request))) {
+        let begin = |endpoint: Endpoint| shared.with_message(&request, |message| endpoint.begin_one_way(message));
+        if endpoint.is_some_and(begin) {
             return Box::pin(std::future::ready(Ok(())));
         }
         Box::pin(async move {
             let address = shared.address_to_send(&request)?;
             let deadline = request.began + request.timeout;
-            let handed_over = shared.pool.send_one_way(&address, &message(&request), deadline).await;
+            let wire = Wire::new(shared, &request);
+            let handed_over = shared.pool.send_one_way(&address, &wire.message(shared, &request), deadline).await;
             handed_over.map_err(|error| failed(&error, &request, &address))
         })
     }
@@ -71,7 +82,8 @@ impl Shared {
     /// Dials, or waits for room.
     async fn send_slowly(&self, request: SendRequest<'_>) -> Outcome<Sent> {
         let address = self.address_to_send(&request)?;
-        match self.pool.call(&address, &message(&request), request.began + request.timeout).await {
+        let wire = Wire::new(self, &request);
+        match self.pool.call(&address, &wire.message(self, &request), request.began + request.timeout).await {
             Ok(answer) => Ok(sent(answer)),
             Err(error) => Err(failed(&error, &request, &address)),
         }
@@ -79,7 +91,73 @@ impl Shared {
 
     fn address_to_send(&self, request: &SendRequest<'_>) -> Outcome<Arc<str>> {
         let broker = request.queue.broker();
-        self.brokers.master(broker).ok_or_else(|| unknown_broker(broker, operation(request)))
+        let endpoint = self.brokers.to_send(broker);
+        let address = endpoint.map(|endpoint| Arc::from(endpoint.address())).or_else(|| self.brokers.master(broker));
+        address.ok_or_else(|| unknown_broker(broker, operation(request)))
+    }
+
+    /// Shows the message as it goes on the wire.
+    fn with_message<T>(&self, request: &SendRequest<'_>, show: impl FnOnce(&SendMessage<'_>) -> T) -> T {
+        let wire = Wire::new(self, request);
+        show(&wire.message(self, request))
+    }
+}
+
+/// What of a message is different on the wire, in a namespace of the first kind.
+struct Wire<'a> {
+    group: Cow<'a, Group>,
+    topic: Cow<'a, Topic>,
+    properties: Cow<'a, str>,
+}
+
+impl<'a> Wire<'a> {
+    fn new(shared: &Shared, request: &SendRequest<'a>) -> Self {
+        let mut properties = Cow::Borrowed(request.properties);
+        if let Some(namespace) = shared.names.namespace() {
+            properties::push(properties.to_mut(), name::INSTANCE_ID, namespace);
+            if request.kind == SendKind::Half {
+                let group = shared.names.group(request.group);
+                properties::set(properties.to_mut(), name::PGROUP, group.as_str());
+            }
+        }
+        Self { group: shared.names.group(request.group), topic: shared.names.topic(request.queue.topic()), properties }
+    }
+
+    fn message<'b>(&'b self, shared: &Shared, request: &SendRequest<'b>) -> SendMessage<'b> {
+        let kind = match request.encoding {
+            BodyEncoding::Zlib => Some(CompressionKind::Zlib),
+            BodyEncoding::Lz4 => Some(CompressionKind::Lz4),
+            BodyEncoding::Zstd => Some(CompressionKind::Zstd),
+            _ => None,
+        };
+        let mut sys_flag = kind.map_or(SysFlag::default(), |kind| SysFlag::default().with_compression(kind));
+        if request.kind == SendKind::Half {
+            sys_flag.0 |= SysFlag::TRANSACTION_PREPARED;
+        }
+        SendMessage {
+            form: match request.kind {
+                SendKind::Batch => SendForm::Batch,
+                SendKind::Reply => SendForm::Reply,
+                _ => SendForm::Message,
+            },
+            header: SendHeader {
+                group: self.group.as_str(),
+                topic: self.topic.as_str(),
+                default_topic: system::TEMPLATE_TOPIC,
+                default_topic_queues: request.new_topic_queues,
+                queue_id: i32::try_from(request.queue.id()).unwrap_or(i32::MAX),
+                sys_flag: sys_flag.0,
+                born_ms: i64::try_from(request.born_ms).unwrap_or(i64::MAX),
+                flag: request.flag,
+                properties: &self.properties,
+                reconsume_times: 0,
+                unit_mode: shared.unit_mode,
+                max_reconsume_times: None,
+                batch: request.kind == SendKind::Batch,
+                broker: request.queue.broker().as_str(),
+            },
+            body: request.body.clone(),
+        }
     }
 }
 
@@ -90,43 +168,6 @@ fn failed(error: &PoolError, request: &SendRequest<'_>, address: &str) -> Box<Fa
 
 fn operation(request: &SendRequest<'_>) -> String {
     format!("send to topic {}", request.queue.topic())
-}
-
-fn message<'a>(request: &SendRequest<'a>) -> SendMessage<'a> {
-    let kind = match request.encoding {
-        BodyEncoding::Zlib => Some(CompressionKind::Zlib),
-        BodyEncoding::Lz4 => Some(CompressionKind::Lz4),
-        BodyEncoding::Zstd => Some(CompressionKind::Zstd),
-        _ => None,
-    };
-    let mut sys_flag = kind.map_or(SysFlag::default(), |kind| SysFlag::default().with_compression(kind));
-    if request.kind == SendKind::Half {
-        sys_flag.0 |= SysFlag::TRANSACTION_PREPARED;
-    }
-    SendMessage {
-        form: match request.kind {
-            SendKind::Batch => SendForm::Batch,
-            SendKind::Reply => SendForm::Reply,
-            _ => SendForm::Message,
-        },
-        header: SendHeader {
-            group: request.group.as_str(),
-            topic: request.queue.topic().as_str(),
-            default_topic: system::TEMPLATE_TOPIC,
-            default_topic_queues: request.new_topic_queues,
-            queue_id: i32::try_from(request.queue.id()).unwrap_or(i32::MAX),
-            sys_flag: sys_flag.0,
-            born_ms: i64::try_from(request.born_ms).unwrap_or(i64::MAX),
-            flag: request.flag,
-            properties: request.properties,
-            reconsume_times: 0,
-            unit_mode: false,
-            max_reconsume_times: None,
-            batch: request.kind == SendKind::Batch,
-            broker: request.queue.broker().as_str(),
-        },
-        body: request.body.clone(),
-    }
 }
 
 fn sent(answer: SendAnswer) -> Sent {

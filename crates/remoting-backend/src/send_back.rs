@@ -24,10 +24,15 @@ impl SendBacks for RemotingBackend {
                 Redelivery::AfterLevel(level) => i32::from(level),
                 _ => 0,
             };
-            let mut back = SendBack::new(level, request.group, message.commit_log_offset(), false);
+            let mut back = SendBack::new(
+                level,
+                &*self.shared.names.group(request.group),
+                message.commit_log_offset(),
+                self.shared.unit_mode,
+            );
             back.broker = Some(queue.broker().to_string());
             back.origin_message_id = message.broker_message_id().map(str::to_owned);
-            back.origin_topic = Some(message.topic().to_string());
+            back.origin_topic = Some(self.shared.names.topic(message.topic()).to_string());
             back.max_reconsume_times = Some(i32::try_from(request.max_attempts.saturating_sub(1)).unwrap_or(i32::MAX));
             let timeout = self.shared.request_timeout;
             self.shared.call(queue.broker(), &address, &back, timeout, operation).await

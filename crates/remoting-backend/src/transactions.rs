@@ -40,7 +40,7 @@ impl Transactions for RemotingBackend {
                 ending(request.state).code(),
                 false,
                 request.message_id.as_str(),
-                request.group,
+                &*self.shared.names.group(request.group),
                 i64::try_from(request.offset).unwrap_or(i64::MAX),
             );
             end.broker = Some(broker.to_string());
@@ -81,13 +81,14 @@ impl Shared {
         let named = check.header.broker.as_deref().map(BrokerName::from).or_else(|| self.brokers.name_of(address));
         let broker = named.unwrap_or_else(|| BrokerName::from(&**address));
         let half = self.decoder.lone(&check.body, &broker)?;
-        let group = half.property(name::PGROUP).map(Group::from).ok_or(DecodeError::MissingField(name::PGROUP))?;
+        let wire_group = half.property(name::PGROUP).map(Group::from).ok_or(DecodeError::MissingField(name::PGROUP))?;
+        let group = self.names.plain_group(wire_group.as_str());
         let id = half
             .property(name::UNIQ_KEY)
             .map_or_else(|| check.header.broker_message_id.clone().unwrap_or_default(), str::to_owned);
         let header = check.header;
         // What is echoed is what was asked; the ending is filled in when it is known.
-        let mut end = EndTransaction::new(header.commit_log_offset, 0, true, id, &group, header.table_offset);
+        let mut end = EndTransaction::new(header.commit_log_offset, 0, true, id, &wire_group, header.table_offset);
         end.broker = header.broker;
         end.topic = header.topic;
         end.transaction_id = header.transaction_id;

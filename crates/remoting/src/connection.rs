@@ -92,7 +92,10 @@ impl Connection {
         stats: Arc<Stats>,
     ) -> (Self, Driver) {
         let now = Instant::now();
+        let mut extra_fields = options.extra_fields.clone();
+        extra_fields.sort_by_key(|(name, _)| *name);
         let shared = Arc::new(Shared {
+            extra_fields,
             address,
             format: options.header_format,
             max_buffered_bytes: options.max_buffered_bytes,
@@ -207,10 +210,14 @@ pub(crate) async fn dial(dialer: &dyn Dialer, address: &str, limit: Duration) ->
     }
 }
 
+type Extra<'a> = [(&'static str, &'a str); Options::MAX_EXTRA_FIELDS];
+
 /// What callers and the driver share: one lock around one struct, taken for short synchronous work.
 pub(crate) struct Shared {
     pub(crate) address: Arc<str>,
     pub(crate) format: HeaderFormat,
+    /// In the order of their names.
+    extra_fields: Vec<(&'static str, String)>,
     pub(crate) stats: Arc<Stats>,
     max_buffered_bytes: usize,
     ended: Notify,
@@ -259,7 +266,7 @@ impl Shared {
             return Submitted::Full;
         };
         let head = RequestHead::new(key.opaque(), self.format);
-        match encode_request(request, &head, &[], state.outbox.buffer()) {
+        match encode_request(request, &head, self.extra(&mut Extra::default()), state.outbox.buffer()) {
             Ok(encoded) => {
                 state.outbox.queued(encoded.bytes, encoded.body);
                 let driver = state.driver.take();
@@ -285,12 +292,22 @@ impl Shared {
             return Ok(false);
         }
         let head = RequestHead::new(0, self.format).one_way();
-        let encoded = encode_request(request, &head, &[], state.outbox.buffer()).map_err(CallError::TooLarge)?;
+        let mut extra = Extra::default();
+        let encoded = encode_request(request, &head, self.extra(&mut extra), state.outbox.buffer())
+            .map_err(CallError::TooLarge)?;
         state.outbox.queued(encoded.bytes, encoded.body);
         let driver = state.driver.take();
         drop(state);
         wake(driver);
         Ok(true)
+    }
+
+    /// The extra fields as the encoder takes them, without an allocation.
+    fn extra<'a>(&'a self, room: &'a mut Extra<'a>) -> &'a [(&'static str, &'a str)] {
+        for (slot, (name, value)) in room.iter_mut().zip(&self.extra_fields) {
+            *slot = (name, value);
+        }
+        room.get(..self.extra_fields.len()).unwrap_or_default()
     }
 
     pub(crate) fn respond(

@@ -20,6 +20,8 @@ pub struct Options {
     pub max_in_flight: usize,
     /// The most bytes waiting to be written on one connection; further callers wait. One frame may exceed it. Default: 8 MiB.
     pub max_buffered_bytes: usize,
+    /// Fields that every request carries, such as a namespace. A field of that name that a request has itself wins. Default: none.
+    pub extra_fields: Vec<(&'static str, String)>,
     /// How headers are written. Both ways are always read. Default: JSON.
     pub header_format: HeaderFormat,
 }
@@ -33,6 +35,7 @@ impl Default for Options {
             max_frame_bytes: limits::MAX_FRAME_BYTES,
             max_in_flight: Self::MAX_IN_FLIGHT,
             max_buffered_bytes: 8 << 20,
+            extra_fields: Vec::new(),
             header_format: HeaderFormat::Json,
         }
     }
@@ -52,6 +55,8 @@ pub struct InvalidOptions {
 impl Options {
     /// What the slab of requests can tell apart.
     pub const MAX_IN_FLIGHT: usize = 65_535;
+    /// The most [`extra_fields`](Self::extra_fields).
+    pub const MAX_EXTRA_FIELDS: usize = 8;
 
     /// Whether the options can work.
     ///
@@ -70,6 +75,8 @@ impl Options {
             invalid("max_in_flight", "between 1 and 65,535 requests can be told apart")
         } else if self.max_buffered_bytes == 0 {
             invalid("max_buffered_bytes", "0 leaves no room for a request")
+        } else if self.extra_fields.len() > Self::MAX_EXTRA_FIELDS {
+            invalid("extra_fields", "there may be 8 of them")
         } else {
             Ok(())
         }

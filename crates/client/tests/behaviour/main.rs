@@ -3,6 +3,7 @@
 
 mod consuming;
 mod groups;
+mod names;
 mod recovery;
 mod sending;
 mod server;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use ferrocket::{Client, Group, Message, MessageQueue, Producer, PushConsumer, ReceivedMessage, Topic};
+use ferrocket::{Client, ClientBuilder, Group, Message, MessageQueue, Producer, PushConsumer, ReceivedMessage, Topic};
 use ferrocket_protocol::request::{CreateTopic, GetRoute};
 use ferrocket_remoting::{Connection, Options};
 use ferrocket_testkit::TestCluster;
@@ -37,7 +37,11 @@ impl Server {
     }
 
     pub(crate) async fn client(&self) -> Client {
-        Client::connect(self.name_server.as_str()).await.unwrap()
+        self.builder().connect().await.unwrap()
+    }
+
+    pub(crate) fn builder(&self) -> ClientBuilder {
+        Client::builder().name_servers(self.name_server.as_str())
     }
 
     /// A topic of this case alone, on every broker, known to the name server.
