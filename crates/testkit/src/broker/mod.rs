@@ -1,5 +1,6 @@
 //! A broker: one file per group of requests.
 
+mod batch;
 mod groups;
 mod offsets;
 mod pull;
@@ -17,7 +18,7 @@ use std::{
     },
 };
 
-use ferrocket_model::{IdGenerator, MessageQueue, ReceivedMessage, system};
+use ferrocket_model::{IdGenerator, MessageQueue, OffsetId, ReceivedMessage, system};
 use ferrocket_protocol::{Command, RequestCode};
 use parking_lot::Mutex;
 
@@ -56,6 +57,13 @@ struct State {
 impl State {
     fn host(&self) -> SocketAddr {
         self.host.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))
+    }
+
+    /// The broker's id of a message.
+    fn offset_id(&self, place: Place) -> String {
+        let host = self.host();
+        let (ip, port) = (host.ip(), u32::from(host.port()));
+        OffsetId { ip, port, commit_log_offset: place.commit_log_offset }.to_string()
     }
 }
 

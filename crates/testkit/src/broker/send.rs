@@ -2,13 +2,12 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ferrocket_model::{
-    OffsetId,
     properties::{self, name},
     system,
 };
 use ferrocket_protocol::{
     Command, DecodeError, FieldSink, ReadRequest, RequestCode, ResponseCode, WriteFields,
-    message::{BatchRecords, SysFlag},
+    message::SysFlag,
     request::{ReadSendHeader, SendAnswer},
 };
 
@@ -60,47 +59,40 @@ impl Broker {
                 "java.lang.NullPointerException: the body is empty",
             ));
         }
-        let mut state = self.state.lock();
-        let (topic, queue_id) = self.target(&mut state, &header)?;
-        let draft = |body: Bytes, flag: i32, properties: &str| Draft {
-            topic: topic.clone(),
-            queue_id,
-            flag,
-            sys_flag: SysFlag(header.sys_flag.unwrap_or(0)),
-            born_ms: header.born_ms.unwrap_or_else(clock::now_ms),
-            born_host: connection.peer,
-            reconsume_times: header.reconsume_times.unwrap_or(0),
-            body,
-            properties: properties.to_owned(),
-        };
-        let mut accepted = Vec::new();
         let limit = self.shared.settings.max_message_bytes;
         if command.body().len() > limit {
             return Err(illegal(&format!("msg body length limit {limit}B")));
         }
+        let mut state = self.state.lock();
+        let target = self.target(&mut state, &header)?;
         if batch {
-            for record in BatchRecords::new(command.body().clone()) {
-                let record = record.map_err(|error| Answer::unreadable(&error))?;
-                let text = std::str::from_utf8(&record.properties).map_err(|_| illegal("properties are not UTF-8"))?;
-                accepted.push(self.accept(draft(record.body.clone(), record.flag, text), true)?);
-            }
-        } else {
-            let text = header.properties.as_deref().unwrap_or_default();
-            accepted.push(self.accept(draft(command.body().clone(), header.flag.unwrap_or(0), text), false)?);
+            return self.store_batch(&mut state, connection, &header, command, target);
         }
-        let (mut ids, mut keys, mut first) = (Vec::new(), Vec::new(), None);
-        for message in accepted {
-            let place = self.put(&mut state, &message)?;
-            first.get_or_insert(place);
-            let host = state.host();
-            let (ip, port) = (host.ip(), u32::from(host.port()));
-            ids.push(OffsetId { ip, port, commit_log_offset: place.commit_log_offset }.to_string());
-            keys.push(message.unique_key);
-        }
-        let offset = first.map_or(0, |place| place.queue_offset);
-        let mut answer = SendAnswer::new(ResponseCode::SUCCESS, ids.join(","), queue_id, offset);
-        answer.transaction_id = Some(keys.join(",").into());
+        let mut draft = Self::draft(connection, &header, target);
+        draft.flag = header.flag.unwrap_or(0);
+        draft.body = command.body().clone();
+        draft.properties = header.properties.unwrap_or_default();
+        let message = self.accept(draft)?;
+        let place = self.put(&mut state, &message)?;
+        let (id, queue_id) = (state.offset_id(place), message.draft.queue_id);
+        let mut answer = SendAnswer::new(ResponseCode::SUCCESS, id, queue_id, place.queue_offset);
+        answer.transaction_id = Some(message.unique_key.into());
         Ok(answer)
+    }
+
+    /// What the header says of every message that is sent with it.
+    pub(super) fn draft(connection: &Connection, header: &ReadSendHeader, target: (String, u32)) -> Draft {
+        Draft {
+            topic: target.0,
+            queue_id: target.1,
+            flag: 0,
+            sys_flag: SysFlag(header.sys_flag.unwrap_or(0)),
+            born_ms: header.born_ms.unwrap_or_else(clock::now_ms),
+            born_host: connection.peer,
+            reconsume_times: header.reconsume_times.unwrap_or(0),
+            body: Bytes::new(),
+            properties: String::new(),
+        }
     }
 
     /// Where the message goes; makes the topic if that is allowed.
@@ -158,9 +150,9 @@ impl Broker {
     }
 
     /// Checks a message and gives it the properties that brokers add.
-    fn accept(&self, mut draft: Draft, in_batch: bool) -> Result<Accepted, Answer> {
+    fn accept(&self, mut draft: Draft) -> Result<Accepted, Answer> {
         let sent = std::mem::take(&mut draft.properties);
-        let delay = self.delay(&sent)?.filter(|_| !in_batch);
+        let delay = self.delay(&sent)?;
         let ours = [name::MSG_REGION, name::TRACE_ON, name::CLUSTER, "POP_CK"];
         let mut text = String::with_capacity(sent.len() + 128);
         for (key, value) in properties::pairs(&sent).filter(|(key, _)| !ours.contains(key)) {
@@ -223,8 +215,7 @@ impl Broker {
 
     fn put(self: &Arc<Self>, state: &mut State, message: &Accepted) -> Result<Place, Answer> {
         let Some(delay) = message.delay else {
-            let gone = || Answer::refusal(ResponseCode::SYSTEM_ERROR, "the queue is gone");
-            return self.store(state, &message.draft).ok_or_else(gone);
+            return self.store(state, &message.draft).ok_or_else(queue_is_gone);
         };
         // A broker stores it in a topic of its own first; the id is of that place.
         let commit_log_offset = state.log.skip(message.draft.body.len() + message.draft.properties.len());
@@ -237,7 +228,12 @@ fn is_delay(property: &str) -> bool {
     matches!(property, name::DELAY | name::TIMER_DELAY_SEC | name::TIMER_DELAY_MS | name::TIMER_DELIVER_MS)
 }
 
-fn illegal(why: &str) -> Answer {
+/// Between the choice of the queue and the storing nothing lets go of the lock; so never.
+pub(super) fn queue_is_gone() -> Answer {
+    Answer::refusal(ResponseCode::SYSTEM_ERROR, "the queue is gone")
+}
+
+pub(super) fn illegal(why: &str) -> Answer {
     let text = format!("the message is illegal, maybe msg body or properties length not matched. {why}");
     Answer::refusal(ResponseCode::MESSAGE_ILLEGAL, text)
 }
