@@ -20,6 +20,8 @@ pub(crate) enum Handled {
     Now(Answer),
     /// It waits for something; meanwhile the connection goes on.
     Later(BoxFuture<'static, Answer>),
+    /// It is done, and nobody ever hears of it.
+    Never,
 }
 
 impl From<Answer> for Handled {

@@ -29,6 +29,9 @@ impl TestClusterBuilder {
                 retry_delay: None,
                 in_memory: false,
                 max_message_bytes: 4 * 1024 * 1024,
+                transaction_timeout: Duration::from_secs(2),
+                transaction_check_interval: Duration::from_secs(1),
+                transaction_check_max: 15,
             },
         }
     }
@@ -68,6 +71,28 @@ impl TestClusterBuilder {
     /// The longest body that is stored. Default 4 MiB.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.settings.max_message_bytes = bytes;
+        self
+    }
+
+    /// How old a half message is when the broker first asks its producers about it, unless the message has a time of its own
+    /// (`CHECK_IMMUNITY_TIME_IN_SECONDS`). Default 2 s; real brokers wait 6 s.
+    #[doc(alias = "transactionTimeOut")]
+    pub fn transaction_timeout(mut self, age: Duration) -> Self {
+        self.settings.transaction_timeout = age;
+        self
+    }
+
+    /// How often brokers look for half messages to ask about. Default 1 s; real brokers look every 30 s.
+    #[doc(alias = "transactionCheckInterval")]
+    pub fn transaction_check_interval(mut self, interval: Duration) -> Self {
+        self.settings.transaction_check_interval = interval;
+        self
+    }
+
+    /// How often brokers ask about one half message; then it goes to the topic `TRANS_CHECK_MAX_TIME_TOPIC`. Default 15.
+    #[doc(alias = "transactionCheckMax")]
+    pub fn transaction_check_max(mut self, checks: u32) -> Self {
+        self.settings.transaction_check_max = checks;
         self
     }
 

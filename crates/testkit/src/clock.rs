@@ -61,6 +61,11 @@ impl Schedule {
         self.changed.notify_one();
     }
 
+    /// The time of this schedule: tokio's, and what was skipped.
+    pub(crate) fn now(&self) -> Instant {
+        self.jobs.lock().now()
+    }
+
     /// As if this much time had passed.
     pub(crate) fn advance(&self, time: Duration) {
         let mut jobs = self.jobs.lock();

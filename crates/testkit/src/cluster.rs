@@ -182,6 +182,14 @@ impl TestCluster {
         members
     }
 
+    /// The client ids of a producer group, sorted, each once though it is registered at several brokers.
+    pub fn producers(&self, group: &str) -> Vec<String> {
+        let mut producers: Vec<_> = self.brokers.iter().flat_map(|broker| broker.producers(group)).collect();
+        producers.sort();
+        producers.dedup();
+        producers
+    }
+
     /// Delivers retries and delayed messages as if this much time had passed. What is due by then is stored when this returns.
     pub fn advance(&self, time: Duration) {
         self.shared.schedule.advance(time);
@@ -271,6 +279,17 @@ impl BrokerHandle<'_> {
     /// Where it listens; empty while it is stopped. In memory a made-up address for the [`Connector`].
     pub fn address(&self) -> String {
         self.broker.address().unwrap_or_default()
+    }
+
+    /// Asks the producers about every half message that waits for an end, whatever its age, and says how many there were.
+    /// Each counts as one check. A stopped broker asks nobody.
+    pub fn check_transactions_now(&self) -> usize {
+        self.broker.check_transactions()
+    }
+
+    /// How many half messages wait for an end.
+    pub fn open_transactions(&self) -> usize {
+        self.broker.open_transactions()
     }
 
     /// Whether it listens.

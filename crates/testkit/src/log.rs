@@ -48,6 +48,8 @@ pub(crate) struct Draft {
     pub(crate) born_ms: i64,
     pub(crate) born_host: SocketAddr,
     pub(crate) reconsume_times: i32,
+    /// Of a committed message: where its half was in the commit log.
+    pub(crate) prepared_offset: i64,
     pub(crate) body: Bytes,
     pub(crate) properties: String,
 }
@@ -57,6 +59,37 @@ pub(crate) struct Draft {
 pub(crate) struct Place {
     pub(crate) queue_offset: u64,
     pub(crate) commit_log_offset: i64,
+}
+
+impl Draft {
+    /// The message as it is stored at a place.
+    pub(crate) fn record(&self, place: Place, store_host: SocketAddr) -> Bytes {
+        self.write(place, store_host, clock::now_ms())
+    }
+
+    fn write(&self, place: Place, store_host: SocketAddr, stored_ms: i64) -> Bytes {
+        let mut out = BytesMut::new();
+        write_stored(
+            &StoredParts {
+                queue_id: i32::try_from(self.queue_id).unwrap_or(i32::MAX),
+                flag: self.flag,
+                queue_offset: i64::try_from(place.queue_offset).unwrap_or(i64::MAX),
+                commit_log_offset: place.commit_log_offset,
+                sys_flag: self.sys_flag,
+                born_ms: self.born_ms,
+                born_host: self.born_host,
+                stored_ms,
+                store_host,
+                reconsume_times: self.reconsume_times,
+                prepared_offset: self.prepared_offset,
+                body: &self.body,
+                topic: &self.topic,
+                properties: &self.properties,
+            },
+            &mut out,
+        );
+        out.freeze()
+    }
 }
 
 impl Record {
@@ -139,27 +172,7 @@ impl Log {
         let queue = self.topics.get_mut(&draft.topic)?.queues.get_mut(draft.queue_id as usize)?;
         let place = Place { queue_offset: queue.max_offset(), commit_log_offset: self.end };
         let stored_ms = clock::now_ms();
-        let mut out = BytesMut::new();
-        write_stored(
-            &StoredParts {
-                queue_id: i32::try_from(draft.queue_id).unwrap_or(i32::MAX),
-                flag: draft.flag,
-                queue_offset: i64::try_from(place.queue_offset).unwrap_or(i64::MAX),
-                commit_log_offset: place.commit_log_offset,
-                sys_flag: draft.sys_flag,
-                born_ms: draft.born_ms,
-                born_host: draft.born_host,
-                stored_ms,
-                store_host,
-                reconsume_times: draft.reconsume_times,
-                prepared_offset: 0,
-                body: &draft.body,
-                topic: &draft.topic,
-                properties: &draft.properties,
-            },
-            &mut out,
-        );
-        let bytes = out.freeze();
+        let bytes = draft.write(place, store_host, stored_ms);
         let tag_hash = properties::find(&draft.properties, properties::name::TAGS).map(java_string_hash);
         self.end += bytes.len() as i64;
         self.places.insert(place.commit_log_offset, bytes.clone());

@@ -234,6 +234,7 @@ impl Guest {
             Action::Delay(time) => Some(time),
             _ => verdict.delay,
         };
+        let handled = handled.filter(|handled| !matches!(handled, Handled::Never));
         match (handled, delay) {
             (None, None) => reply.finish(&verdict.action, None),
             (Some(Handled::Now(answer)), None) => reply.finish(&verdict.action, Some(&answer)),
@@ -241,7 +242,7 @@ impl Guest {
                 let observer = self.shared.observer.clone();
                 let work = async move {
                     let answer = match handled {
-                        None => None,
+                        None | Some(Handled::Never) => None,
                         Some(Handled::Now(answer)) => Some(answer),
                         Some(Handled::Later(work)) => Some(work.await),
                     };

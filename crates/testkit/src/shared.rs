@@ -20,6 +20,9 @@ pub(crate) struct Settings {
     pub(crate) retry_delay: Option<Duration>,
     pub(crate) in_memory: bool,
     pub(crate) max_message_bytes: usize,
+    pub(crate) transaction_timeout: Duration,
+    pub(crate) transaction_check_interval: Duration,
+    pub(crate) transaction_check_max: u32,
 }
 
 /// What every server of a cluster has in common.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// Requests that this crate does not know, servers that were set up in another way, and a queue chosen at random; by the
 /// beginning of the name.
-const NOT_HERE: [&str; 34] = [
+const NOT_HERE: [&str; 33] = [
     "topic list",
     "topics of the cluster",
     "KV ",
@@ -41,7 +41,6 @@ const NOT_HERE: [&str; 34] = [
     "consume statistics",
     "reset offset",
     "send back to an unknown group",
-    "end of a transaction",
     "route VecStatic",
     "route, zone mode",
     "send, negative queue id",

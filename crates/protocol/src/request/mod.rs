@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 use crate::{Command, DecodeError, RequestCode, ResponseCode, WriteFields};
 
-pub use check_transaction::CheckTransaction;
+pub use check_transaction::{CheckTransaction, CheckTransactionHeader};
 pub use consumer_list::{ConsumerList, GetConsumerList};
 pub use create_topic::CreateTopic;
 pub use end_transaction::{EndTransaction, TransactionEnding};
@@ -30,7 +30,7 @@ pub use offset::{
     CommitOffset, FoundOffset, GetMaxOffset, GetMinOffset, OffsetAnswer, QueryOffset, QueueFields, SearchOffset,
 };
 pub use pull::{Pull, PullAnswer, PullAnswerFields, PullFlags, PullHeader};
-pub use push_reply::PushReply;
+pub use push_reply::{PushReply, PushReplyHeader};
 pub use recall::{RecallMessage, RecallTarget, Recalled};
 pub use route::GetRoute;
 pub use send::{ReadSendHeader, SendAnswer, SendForm, SendHeader, SendMessage};

@@ -130,6 +130,9 @@ impl Broker {
         };
         let mut changed = data.heartbeat_fingerprint == 0;
         let mut state = self.state.lock();
+        for producer in &data.producer_data_set {
+            state.producers.join(&producer.group_name, &data.client_id, connection);
+        }
         for consumer in &data.consumer_data_set {
             let name = consumer.group_name.as_str();
             if data.without_sub && !state.groups.is_known(name) {
@@ -153,8 +156,12 @@ impl Broker {
             Ok(request) => request,
             Err(error) => return Answer::unreadable(&error),
         };
+        let mut state = self.state.lock();
+        if let Some(group) = &request.producer_group {
+            state.producers.leave(group.as_str(), connection.id);
+        }
         if let Some(group) = &request.consumer_group {
-            self.state.lock().groups.leave(group.as_str(), &request.client_id, connection.id);
+            state.groups.leave(group.as_str(), &request.client_id, connection.id);
         }
         Answer::success()
     }

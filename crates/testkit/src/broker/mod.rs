@@ -3,10 +3,12 @@
 mod batch;
 mod groups;
 mod offsets;
+mod producers;
 mod pull;
 mod send;
 mod send_back;
 mod topics;
+mod transactions;
 
 use std::{
     collections::HashMap,
@@ -30,6 +32,8 @@ use crate::{
     shared::{Shared, TEMPLATE_QUEUES},
 };
 use groups::Groups;
+use producers::Producers;
+use transactions::Transactions;
 
 /// The permission of the template: also "a topic may be made from it".
 const TEMPLATE_PERM: i32 = 7;
@@ -50,6 +54,8 @@ struct State {
     log: Log,
     offsets: HashMap<String, HashMap<(String, u32), u64>>,
     groups: Groups,
+    producers: Producers,
+    transactions: Transactions,
     /// The address that is written into records.
     host: Option<SocketAddr>,
 }
@@ -111,7 +117,10 @@ impl Broker {
     pub(crate) fn stop(&self) {
         let running = self.running.lock().take();
         drop(running);
-        self.state.lock().groups.forget_members();
+        let mut state = self.state.lock();
+        state.groups.forget_members();
+        state.producers.forget();
+        drop(state);
         self.shared.observer.ring();
     }
 
@@ -172,6 +181,11 @@ impl Broker {
         self.state.lock().groups.members(group)
     }
 
+    /// The clients of a producer group.
+    pub(crate) fn producers(&self, group: &str) -> Vec<String> {
+        self.state.lock().producers.members(group)
+    }
+
     /// Stores a message now.
     fn store(&self, state: &mut State, draft: &Draft) -> Option<Place> {
         let host = state.host();
@@ -208,6 +222,7 @@ impl Service for Broker {
             RequestCode::GET_MIN_OFFSET => self.bound(command, false),
             RequestCode::SEARCH_OFFSET_BY_TIMESTAMP => self.search_offset(command),
             RequestCode::VIEW_MESSAGE_BY_ID => self.view_message(command),
+            RequestCode::END_TRANSACTION => return self.end_transaction(command),
             RequestCode::HEART_BEAT => self.heartbeat(connection, command),
             RequestCode::UNREGISTER_CLIENT => self.unregister(connection, command),
             RequestCode::GET_CONSUMER_LIST_BY_GROUP => self.consumer_list(command),
@@ -218,6 +233,8 @@ impl Service for Broker {
     }
 
     fn disconnected(&self, connection: u64) {
-        self.state.lock().groups.leave_all(connection);
+        let mut state = self.state.lock();
+        state.groups.leave_all(connection);
+        state.producers.leave_all(connection);
     }
 }

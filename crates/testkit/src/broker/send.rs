@@ -11,7 +11,7 @@ use ferrocket_protocol::{
     request::{ReadSendHeader, SendAnswer},
 };
 
-use super::{Broker, State, topics::refuse_name};
+use super::{Broker, State, topics::refuse_name, transactions::is_half};
 use crate::{
     answer::Answer,
     clock,
@@ -73,7 +73,10 @@ impl Broker {
         draft.body = command.body().clone();
         draft.properties = header.properties.unwrap_or_default();
         let message = self.accept(draft)?;
-        let place = self.put(&mut state, &message)?;
+        let place = match message.delay {
+            None if is_half(&message.draft.properties) => self.store_half(&mut state, message.draft.clone())?,
+            _ => self.put(&mut state, &message)?,
+        };
         let (id, queue_id) = (state.offset_id(place), message.draft.queue_id);
         let mut answer = SendAnswer::new(ResponseCode::SUCCESS, id, queue_id, place.queue_offset);
         answer.transaction_id = Some(message.unique_key.into());
@@ -90,6 +93,7 @@ impl Broker {
             born_ms: header.born_ms.unwrap_or_else(clock::now_ms),
             born_host: connection.peer,
             reconsume_times: header.reconsume_times.unwrap_or(0),
+            prepared_offset: 0,
             body: Bytes::new(),
             properties: String::new(),
         }

@@ -59,6 +59,7 @@ impl Broker {
             born_ms: stored.born_ms,
             born_host: stored.born_host.unwrap_or(state.host()),
             reconsume_times: stored.reconsume_times.saturating_add(1),
+            prepared_offset: 0,
             body: stored.body,
             properties: text,
         };

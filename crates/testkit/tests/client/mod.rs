@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use ferrocket_model::Filter;
 use ferrocket_protocol::{
     Command, Frame, HeaderFormat, Request, RequestHead, Response, ResponseCode,
-    body::{ConsumerData, HeartbeatData, SubscriptionData},
+    body::{ConsumerData, HeartbeatData, ProducerData, SubscriptionData},
     encode_request, limits,
     message::{StoredMessage, StoredMessages},
     request::{Heartbeat, Pull, PullAnswer, PullFlags, PullHeader, SendAnswer, SendForm, SendHeader, SendMessage},
@@ -117,6 +117,13 @@ impl Client {
         let beat = HeartbeatData { client_id: id.into(), consumer_data_set: vec![consumer], ..Default::default() };
         let answer = self.call(&Heartbeat::new(&beat)).await.expect("a heartbeat is answered");
         assert!(answer.supports_v2);
+    }
+
+    /// Registers as a producer of a group.
+    pub(crate) async fn announce(&mut self, id: &str, group: &str) {
+        let producer_data_set = vec![ProducerData { group_name: group.into() }];
+        let beat = HeartbeatData { client_id: id.into(), producer_data_set, ..Default::default() };
+        self.call(&Heartbeat::new(&beat)).await.expect("a heartbeat is answered");
     }
 
     pub(crate) async fn pull(&mut self, group: &str, topic: &str, offset: u64) -> Result<PullAnswer, ResponseCode> {

@@ -1,0 +1,53 @@
+use std::{collections::HashMap, sync::Arc};
+
+use crate::connection::Connection;
+
+/// The producer groups that heartbeats told of, and who is in them.
+#[derive(Default)]
+pub(super) struct Producers {
+    groups: HashMap<String, Vec<Producer>>,
+    /// Whom to ask next.
+    turn: usize,
+}
+
+struct Producer {
+    client_id: String,
+    connection: Arc<Connection>,
+}
+
+impl Producers {
+    pub(super) fn join(&mut self, group: &str, client_id: &str, connection: &Arc<Connection>) {
+        let producers = self.groups.entry(group.to_owned()).or_default();
+        if !producers.iter().any(|producer| producer.connection.id == connection.id) {
+            producers.push(Producer { client_id: client_id.to_owned(), connection: connection.clone() });
+        }
+    }
+
+    pub(super) fn leave(&mut self, group: &str, connection: u64) {
+        if let Some(producers) = self.groups.get_mut(group) {
+            producers.retain(|producer| producer.connection.id != connection);
+        }
+    }
+
+    pub(super) fn leave_all(&mut self, connection: u64) {
+        for producers in self.groups.values_mut() {
+            producers.retain(|producer| producer.connection.id != connection);
+        }
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.groups.clear();
+    }
+
+    /// The client ids of a group, in the order of joining.
+    pub(super) fn members(&self, group: &str) -> Vec<String> {
+        self.groups.get(group).into_iter().flatten().map(|producer| producer.client_id.clone()).collect()
+    }
+
+    /// One connection of a group, each in turn.
+    pub(super) fn any_of(&mut self, group: &str) -> Option<Arc<Connection>> {
+        let producers = self.groups.get(group).filter(|producers| !producers.is_empty())?;
+        self.turn = self.turn.wrapping_add(1);
+        producers.get(self.turn % producers.len()).map(|producer| producer.connection.clone())
+    }
+}
