@@ -24,12 +24,30 @@ struct Example {
     elsewhere: Option<&'static str>,
 }
 
-const TABLE: &[Example] = &[Example {
-    name: INTEROP,
-    args: &[],
-    limit: LIMIT,
-    elsewhere: Some("the other side of `cargo xtask interop java`, which runs it"),
-}];
+const TABLE: &[Example] = &[
+    Example {
+        name: INTEROP,
+        args: &[],
+        limit: LIMIT,
+        elsewhere: Some("the other side of `cargo xtask interop java`, which runs it"),
+    },
+    counted("batch", &["--messages", "8"]),
+    counted("batch_listener", &["--messages", "40"]),
+    counted("blocking_handler", &["--messages", "4"]),
+    counted("bounded_window", &["--messages", "300"]),
+    counted("hello_consumer", &["--messages", "3"]),
+    counted("hello_producer", &["--messages", "3"]),
+    counted("one_way", &["--messages", "5"]),
+    counted("ordered_by_key", &["--messages", "5"]),
+    counted("quickstart", &["--messages", "1000"]),
+    counted("stream_send", &["--messages", "300"]),
+    counted("two_clusters", &["--messages", "3"]),
+];
+
+/// An example with other counts than its own: small ones, which no default stands in for by chance.
+const fn counted(name: &'static str, args: &'static [&'static str]) -> Example {
+    Example { name, args, limit: LIMIT, elsewhere: None }
+}
 
 /// The program that speaks for us in `cargo xtask interop`.
 pub(crate) const INTEROP: &str = "interop";

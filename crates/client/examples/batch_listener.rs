@@ -1,4 +1,4 @@
-//! A batch listener that settles what it stored and gets the rest again. `-- [NAME_SERVER]`
+//! A batch listener that settles what it stored and gets the rest again. `-- [NAME_SERVER] [--messages N] [--forever]`
 
 mod common;
 
@@ -13,10 +13,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let place = common::place().await?;
     let client = Client::connect(place.address.as_str()).await?;
     let producer = client.producer("shop").build().await?;
-    for n in 0..100 {
+    let messages = place.messages(100);
+    for n in 0..messages {
         producer.send(Message::new("Orders", format!("{n}"))).await?;
     }
-    let end = common::End::after(100);
+    let end = place.end(messages);
     let store = {
         let end = end.clone();
         move |batch: Vec<ReceivedMessage>| {

@@ -1,4 +1,4 @@
-//! A handler that blocks: it runs on tokio's blocking pool, and I/O never waits for it. `-- [NAME_SERVER]`
+//! A handler that blocks: it runs on tokio's blocking pool, and I/O never waits for it. `-- [NAME_SERVER] [--messages N] [--forever]`
 
 mod common;
 
@@ -8,7 +8,8 @@ use ferrocket::{Client, ConsumeFrom, Message, ReceivedMessage, blocking};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let place = common::place().await?;
     let client = Client::connect(place.address.as_str()).await?;
-    let end = common::End::after(10);
+    let messages = place.messages(10);
+    let end = place.end(messages);
     let render = {
         let end = end.clone();
         blocking(move |message: ReceivedMessage| -> Result<(), std::io::Error> {
@@ -25,7 +26,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let consumer = client.push_consumer("pdf").subscribe("Orders", "*").consume_from(ConsumeFrom::Earliest);
     let _consumer = consumer.concurrent(render).concurrency(4).build().await?;
     let producer = client.producer("shop").build().await?;
-    for n in 0..10 {
+    for n in 0..messages {
         producer.send(Message::new("Orders", format!("invoice {n}"))).await?;
     }
     end.reached().await;

@@ -1,4 +1,4 @@
-//! Many concurrent sends in a bounded window; failures give their messages back. `-- [NAME_SERVER]`
+//! Many concurrent sends in a bounded window; failures give their messages back. `-- [NAME_SERVER] [--messages N]`
 
 mod common;
 
@@ -17,7 +17,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::connect(place.address.as_str()).await?;
     // The producer has a window of its own, shared by all its senders; a send waits for a place in it.
     let producer = client.producer("shop").max_in_flight(512).build().await?;
-    let sends = (0..2_000).map(|id| producer.send(Message::new(ORDERS, format!("order {id}")).with_key(id)));
+    let ids = 0..place.messages(2_000);
+    let sends = ids.map(|id| producer.send(Message::new(ORDERS, format!("order {id}")).with_key(id)));
     let mut results = stream::iter(sends).buffer_unordered(256);
     let mut stored = 0;
     while let Some(result) = results.next().await {

@@ -1,4 +1,4 @@
-//! A shutdown that lets handlers finish, commits and unregisters, and says what it could not finish. `-- [NAME_SERVER]`
+//! A shutdown that lets handlers finish, commits and unregisters, and says what it could not finish. `-- [NAME_SERVER] [--forever]`
 
 mod common;
 
@@ -10,7 +10,7 @@ use ferrocket::{Client, ConsumeFrom, Leftover, Message, ReceivedMessage};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let place = common::place().await?;
     let client = Client::connect(place.address.as_str()).await?;
-    let end = common::End::after(1);
+    let end = place.end(1);
     let handle = {
         let end = end.clone();
         move |message: ReceivedMessage| {

@@ -1,4 +1,4 @@
-//! Hello push consumer. `cargo run --example hello_consumer -- [NAME_SERVER]`
+//! Hello push consumer. `cargo run --example hello_consumer -- [NAME_SERVER] [--messages N] [--forever]`
 
 mod common;
 
@@ -8,7 +8,7 @@ use ferrocket::{Client, ConsumeFrom, Message, ReceivedMessage};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let place = common::place().await?;
     let client = Client::connect(place.address.as_str()).await?;
-    let end = common::End::after(1);
+    let end = place.end(place.messages(1));
     let listener = {
         let end = end.clone();
         move |message: ReceivedMessage| {
@@ -21,7 +21,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let _consumer = consumer.consume_from(ConsumeFrom::Earliest).concurrent(listener).build().await?;
     let producer = client.producer("shop").build().await?;
     producer.send(Message::new("Orders", "nobody wants this").with_tag("created")).await?;
-    producer.send(Message::new("Orders", "hello").with_tag("paid")).await?;
+    for n in 0..place.messages(1) {
+        producer.send(Message::new("Orders", format!("hello {n}")).with_tag("paid")).await?;
+    }
     end.reached().await; // a service waits for `tokio::signal::ctrl_c()`
     client.shutdown().await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Own error types, retries with a delay, dead letters. `-- [NAME_SERVER]`
+//! Own error types, retries with a delay, dead letters. `-- [NAME_SERVER] [--forever]`
 
 mod common;
 
@@ -25,7 +25,7 @@ const BILLING: Group = Group::from_static("billing");
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let place = common::place().await?;
     let client = Client::connect(place.address.as_str()).await?;
-    let (billed, gave_up) = (common::End::after(2), common::End::after(1));
+    let (billed, gave_up) = (place.end(2), place.end(1));
     let bill = {
         let billed = billed.clone();
         move |message: ReceivedMessage| {

@@ -1,4 +1,4 @@
-//! Two clusters in one process: a mirror from one to the other.
+//! Two clusters in one process: a mirror from one to the other. `-- [--messages N] [--forever]`
 
 mod common;
 
@@ -11,7 +11,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let east = Client::connect(eastern.address.as_str()).await?;
     let west = Client::connect(western.address.as_str()).await?;
     let copy = west.producer("mirror").build().await?;
-    let end = common::End::after(1);
+    let end = eastern.end(eastern.messages(1));
     let mirror = {
         let end = end.clone();
         move |message: ReceivedMessage| {
@@ -21,7 +21,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let consumer = east.push_consumer("mirror").subscribe("Orders", "*").consume_from(ConsumeFrom::Earliest);
     let _mirror = consumer.concurrent(mirror).build().await?;
-    east.producer("shop").build().await?.send(Message::new("Orders", "hello")).await?;
+    let producer = east.producer("shop").build().await?;
+    for n in 0..eastern.messages(1) {
+        producer.send(Message::new("Orders", format!("hello {n}"))).await?;
+    }
     end.reached().await;
     east.shutdown().await?; // the consumer first: its handlers still need the producer
     west.shutdown().await?;

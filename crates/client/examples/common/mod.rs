@@ -1,4 +1,4 @@
-//! Where an example runs: at the name server given as first argument or in `FERROCKET_NAME_SERVER`, else on an embedded broker.
+//! Where an example runs and how long: `[NAME_SERVER] [--messages N] [--forever]`.
 
 use std::{
     sync::{
@@ -8,42 +8,80 @@ use std::{
     time::Duration,
 };
 
+use clap::Parser;
 use ferrocket_testkit::TestCluster;
 use tokio::sync::Notify;
 
+#[derive(Parser)]
+struct Arguments {
+    /// A name server; without one, an embedded broker is used.
+    #[arg(env = "FERROCKET_NAME_SERVER")]
+    name_server: Option<String>,
+    /// How many messages, where the example leaves it open.
+    #[arg(long)]
+    messages: Option<usize>,
+    /// Run until Ctrl-C, as a service does. Otherwise an example ends when its messages have come.
+    #[arg(long)]
+    forever: bool,
+}
+
+/// What the arguments say.
 pub(crate) struct Place {
     pub(crate) address: String,
+    arguments: Arguments,
     _cluster: Option<TestCluster>,
 }
 
 pub(crate) async fn place() -> std::io::Result<Place> {
-    let given = std::env::args().nth(1).or_else(|| std::env::var("FERROCKET_NAME_SERVER").ok());
-    if let Some(address) = given {
-        return Ok(Place { address, _cluster: None });
+    let arguments = Arguments::parse();
+    if let Some(address) = arguments.name_server.clone() {
+        return Ok(Place { address, arguments, _cluster: None });
     }
     let cluster = TestCluster::builder().topic("Orders", 4).retry_delay(Duration::from_millis(50)).start().await?;
-    Ok(Place { address: cluster.name_servers(), _cluster: Some(cluster) })
+    Ok(Place { address: cluster.name_servers(), arguments, _cluster: Some(cluster) })
+}
+
+#[allow(dead_code, reason = "not every example counts")]
+impl Place {
+    /// How many messages: as the arguments say, or as many as usual.
+    pub(crate) fn messages(&self, usual: usize) -> usize {
+        self.arguments.messages.unwrap_or(usual)
+    }
+
+    /// The end of the example: after so many messages, or at Ctrl-C.
+    pub(crate) fn end(&self, after: usize) -> End {
+        let counting = Counting { left: AtomicUsize::new(after), zero: Notify::new(), forever: self.arguments.forever };
+        End(Arc::new(counting))
+    }
 }
 
 /// Ends an example after so many messages: what `ctrl_c().await` is in a service.
 #[derive(Clone)]
-#[allow(dead_code, reason = "not every example consumes")]
-pub(crate) struct End(Arc<(AtomicUsize, Notify)>);
+pub(crate) struct End(Arc<Counting>);
+
+struct Counting {
+    left: AtomicUsize,
+    zero: Notify,
+    forever: bool,
+}
 
 #[allow(dead_code, reason = "not every example consumes")]
 impl End {
-    pub(crate) fn after(messages: usize) -> Self {
-        Self(Arc::new((AtomicUsize::new(messages), Notify::new())))
-    }
-
     pub(crate) fn one_more(&self) {
-        if self.0.0.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.1.notify_one();
+        let one_less = |left: usize| left.checked_sub(1);
+        if self.0.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) == Ok(1) {
+            self.0.zero.notify_one();
         }
     }
 
     pub(crate) async fn reached(&self) {
-        let _ = tokio::time::timeout(Duration::from_secs(30), self.0.1.notified()).await;
-        assert_eq!(self.0.0.load(Ordering::SeqCst), 0, "the messages did not come");
+        if self.0.forever {
+            tokio::signal::ctrl_c().await.ok();
+            return;
+        }
+        if self.0.left.load(Ordering::SeqCst) > 0 {
+            let _ = tokio::time::timeout(Duration::from_secs(30), self.0.zero.notified()).await;
+        }
+        assert_eq!(self.0.left.load(Ordering::SeqCst), 0, "the messages did not come");
     }
 }
