@@ -16,13 +16,16 @@ import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.LocalTransactionState;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.client.producer.SendStatus;
+import org.apache.rocketmq.client.producer.TransactionListener;
+import org.apache.rocketmq.client.producer.TransactionMQProducer;
+import org.apache.rocketmq.client.utils.MessageUtil;
 import org.apache.rocketmq.common.compression.CompressionType;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageClientIDSetter;
-import org.apache.rocketmq.common.message.MessageConst;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.sysflag.MessageSysFlag;
 
@@ -32,17 +35,35 @@ import org.apache.rocketmq.common.sysflag.MessageSysFlag;
 public final class Interop {
     private static final int GROUP_OF_SIX = 6;
     private static final int COMPRESS_OVER = 4096;
+    private static final List<String> USERS = List.of("index", "unicode-\u540d", "json", "long");
 
-    public static void main(String[] args) throws Exception {
+    public static void main(String[] args) {
+        try {
+            run(args);
+        } catch (Throwable error) {
+            // Threads of the client would keep a failed program alive.
+            error.printStackTrace();
+            System.exit(1);
+        }
+        System.exit(0);
+    }
+
+    private static void run(String[] args) throws Exception {
         if (args.length >= 5 && args[0].equals("produce")) {
             produce(args[1], args[2], Integer.parseInt(args[3]), Arrays.copyOfRange(args, 4, args.length));
         } else if (args.length == 6 && args[0].equals("consume")) {
             consume(args[1], args[2], args[3], Integer.parseInt(args[4]), Integer.parseInt(args[5]));
+        } else if (args.length == 4 && args[0].equals("request")) {
+            request(args[1], args[2], Integer.parseInt(args[3]));
+        } else if (args.length == 6 && args[0].equals("reply")) {
+            reply(args[1], args[2], args[3], Integer.parseInt(args[4]), Integer.parseInt(args[5]));
+        } else if (args.length == 5 && args[0].equals("transact")) {
+            transact(args[1], args[2], Integer.parseInt(args[3]), Integer.parseInt(args[4]));
         } else {
-            System.err.println("usage: produce NAMESRV TOPIC COUNT SPEC... | consume NAMESRV TOPIC GROUP COUNT SECONDS");
+            System.err.println("usage: produce NAMESRV TOPIC COUNT SPEC... | consume NAMESRV TOPIC GROUP COUNT SECONDS"
+                + " | request NAMESRV TOPIC COUNT | reply NAMESRV TOPIC GROUP COUNT SECONDS | transact NAMESRV TOPIC COUNT SECONDS");
             System.exit(2);
         }
-        System.exit(0);
     }
 
     // ---- producing
@@ -51,7 +72,7 @@ public final class Interop {
         Map<String, DefaultMQProducer> producers = new HashMap<>();
         for (String spec : specs) {
             if (!producers.containsKey(spec)) {
-                producers.put(spec, producer(nameServer, spec));
+                producers.put(spec, producer(nameServer, spec, "interop-" + spec));
             }
         }
         for (int first = 0; first < count; first += GROUP_OF_SIX) {
@@ -59,14 +80,13 @@ public final class Interop {
             List<Message> messages = new ArrayList<>();
             List<Map<String, Object>> lines = new ArrayList<>();
             for (int index = first; index < Math.min(count, first + GROUP_OF_SIX); index++) {
-                byte[] body = body(index);
-                Message message = new Message(topic, body);
-                setTag(message, index);
-                setKeys(message, index);
-                setProperties(message, index);
-                messages.add(message);
+                Message message = message(topic, index);
+                byte[] body = message.getBody();
                 // Before the send: the client replaces the body of a message that it compresses.
-                lines.add(line(message, body, compression(spec, body)));
+                Map<String, Object> line = line(message, body, compression(spec, body));
+                setDelivery(message, spec, line);
+                messages.add(message);
+                lines.add(line);
             }
             send(producers.get(spec), spec.equals("batch"), messages);
             for (int at = 0; at < messages.size(); at++) {
@@ -77,13 +97,16 @@ public final class Interop {
         producers.values().forEach(DefaultMQProducer::shutdown);
     }
 
-    private static DefaultMQProducer producer(String nameServer, String spec) throws Exception {
-        DefaultMQProducer producer = new DefaultMQProducer("interop-" + spec);
+    /** Replies find a requester by its client id, so no two processes may have the same instance name. */
+    private static DefaultMQProducer producer(String nameServer, String spec, String instance) throws Exception {
+        DefaultMQProducer producer = new DefaultMQProducer(instance);
         producer.setNamesrvAddr(nameServer);
-        producer.setInstanceName("interop-" + spec);
+        producer.setInstanceName(instance);
         switch (spec) {
             case "none":
             case "batch":
+            case "delay":
+            case "timer":
                 producer.setCompressMsgBodyOverHowmuch(Integer.MAX_VALUE);
                 break;
             default:
@@ -92,6 +115,17 @@ public final class Interop {
         }
         producer.start();
         return producer;
+    }
+
+    /** A timer counts in whole seconds, and may be up to one early. */
+    private static void setDelivery(Message message, String spec, Map<String, Object> line) {
+        if (spec.equals("delay")) {
+            message.setDelayTimeLevel(1);
+            line.put("least_wait_ms", 1000);
+        } else if (spec.equals("timer")) {
+            message.setDelayTimeMs(3000);
+            line.put("least_wait_ms", 2000);
+        }
     }
 
     private static void send(DefaultMQProducer producer, boolean batch, List<Message> messages) throws Exception {
@@ -111,6 +145,14 @@ public final class Interop {
     }
 
     // ---- what a message of an index contains
+
+    private static Message message(String topic, int index) {
+        Message message = new Message(topic, body(index));
+        setTag(message, index);
+        setKeys(message, index);
+        setProperties(message, index);
+        return message;
+    }
 
     private static byte[] body(int index) {
         switch (index % 6) {
@@ -180,8 +222,8 @@ public final class Interop {
     }
 
     private static String compression(String spec, byte[] body) {
-        boolean never = spec.equals("none") || spec.equals("batch") || body.length < COMPRESS_OVER;
-        return never ? "none" : spec;
+        boolean ever = List.of("zlib", "lz4", "zstd").contains(spec) && body.length >= COMPRESS_OVER;
+        return ever ? spec : "none";
     }
 
     // ---- consuming
@@ -198,6 +240,7 @@ public final class Interop {
                 if (seen.putIfAbsent(message.getMsgId(), true) == null) {
                     Map<String, Object> line = line(message, message.getBody(), compression(message.getSysFlag()));
                     line.put("id", message.getMsgId());
+                    line.put("waited_ms", message.getStoreTimestamp() - message.getBornTimestamp());
                     print(line);
                     latch.countDown();
                 }
@@ -213,6 +256,133 @@ public final class Interop {
         }
     }
 
+    // ---- requests and replies
+
+    private static void request(String nameServer, String topic, int count) throws Exception {
+        DefaultMQProducer producer = producer(nameServer, "none", "interop-request");
+        for (int index = 0; index < count; index++) {
+            Message request = message(topic, index);
+            Map<String, Object> line = line(request, request.getBody(), "none");
+            Message reply = producer.request(request, 30_000);
+            line.put("id", MessageClientIDSetter.getUniqID(request));
+            putReply(line, reply.getBody());
+            print(line);
+        }
+        producer.shutdown();
+    }
+
+    private static void reply(String nameServer, String topic, String group, int count, int seconds) throws Exception {
+        Map<String, Boolean> seen = new ConcurrentHashMap<>();
+        CountDownLatch latch = new CountDownLatch(count);
+        DefaultMQProducer producer = producer(nameServer, "none", "interop-reply");
+        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group);
+        consumer.setNamesrvAddr(nameServer);
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        consumer.subscribe(topic, "*");
+        consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
+            for (MessageExt message : messages) {
+                if (seen.putIfAbsent(message.getMsgId(), true) != null) {
+                    continue;
+                }
+                byte[] body = reversed(message.getBody());
+                try {
+                    check(producer.send(MessageUtil.createReplyMessage(message, body), 10_000));
+                } catch (Exception error) {
+                    throw new IllegalStateException("no reply to " + message.getMsgId(), error);
+                }
+                Map<String, Object> line = line(message, message.getBody(), "none");
+                line.put("id", message.getMsgId());
+                putReply(line, body);
+                print(line);
+                latch.countDown();
+            }
+            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        consumer.start();
+        boolean complete = latch.await(seconds, TimeUnit.SECONDS);
+        consumer.shutdown();
+        producer.shutdown();
+        if (!complete) {
+            System.err.println("got " + seen.size() + " of " + count + " requests within " + seconds + " s");
+            System.exit(3);
+        }
+    }
+
+    private static byte[] reversed(byte[] bytes) {
+        byte[] turned = new byte[bytes.length];
+        for (int at = 0; at < bytes.length; at++) {
+            turned[at] = bytes[bytes.length - 1 - at];
+        }
+        return turned;
+    }
+
+    private static void putReply(Map<String, Object> line, byte[] body) {
+        line.put("reply_length", body.length);
+        line.put("reply_sha256", sha256(body));
+    }
+
+    // ---- transactions
+
+    /** Of six: two are committed at once, two rolled back, one committed and one rolled back when the broker asks. */
+    private static LocalTransactionState atOnce(int index) {
+        switch (index % 3) {
+            case 0:
+                return LocalTransactionState.COMMIT_MESSAGE;
+            case 1:
+                return LocalTransactionState.ROLLBACK_MESSAGE;
+            default:
+                return LocalTransactionState.UNKNOW;
+        }
+    }
+
+    private static LocalTransactionState whenAsked(int index) {
+        return index % 6 == 2 ? LocalTransactionState.COMMIT_MESSAGE : LocalTransactionState.ROLLBACK_MESSAGE;
+    }
+
+    private static void transact(String nameServer, String topic, int count, int seconds) throws Exception {
+        Map<Integer, Boolean> asked = new ConcurrentHashMap<>();
+        CountDownLatch latch = new CountDownLatch(count / 3);
+        TransactionMQProducer producer = new TransactionMQProducer("interop-transact");
+        producer.setNamesrvAddr(nameServer);
+        producer.setInstanceName("interop-transact");
+        producer.setCompressMsgBodyOverHowmuch(Integer.MAX_VALUE);
+        producer.setTransactionListener(new TransactionListener() {
+            @Override
+            public LocalTransactionState executeLocalTransaction(Message message, Object index) {
+                return atOnce((Integer) index);
+            }
+
+            @Override
+            public LocalTransactionState checkLocalTransaction(MessageExt message) {
+                int index = Integer.parseInt(message.getUserProperty("index"));
+                if (asked.putIfAbsent(index, true) == null) {
+                    latch.countDown();
+                }
+                return whenAsked(index);
+            }
+        });
+        producer.start();
+        for (int index = 0; index < count; index++) {
+            Message message = message(topic, index);
+            Map<String, Object> line = line(message, message.getBody(), "none");
+            check(producer.sendMessageInTransaction(message, index));
+            line.put("id", MessageClientIDSetter.getUniqID(message));
+            LocalTransactionState first = atOnce(index);
+            LocalTransactionState last = first == LocalTransactionState.UNKNOW ? whenAsked(index) : first;
+            if (last == LocalTransactionState.COMMIT_MESSAGE) {
+                print(line);
+            }
+        }
+        boolean complete = latch.await(seconds, TimeUnit.SECONDS);
+        // The last answer leaves after the listener has returned, and nobody confirms it.
+        Thread.sleep(1000);
+        producer.shutdown();
+        if (!complete) {
+            System.err.println("the broker asked for " + asked.size() + " of " + count / 3 + " within " + seconds + " s");
+            System.exit(3);
+        }
+    }
+
     /** The client clears the flag when it decompresses a body. The bits of the kind stay. */
     private static String compression(int sysFlag) {
         boolean compressed = (sysFlag & MessageSysFlag.COMPRESSION_TYPE_COMPARATOR) != 0;
@@ -224,7 +394,7 @@ public final class Interop {
     private static Map<String, Object> line(Message message, byte[] body, String compression) {
         Map<String, Object> line = new TreeMap<>();
         Map<String, String> properties = new TreeMap<>(message.getProperties());
-        properties.keySet().removeAll(MessageConst.STRING_HASH_SET);
+        properties.keySet().retainAll(USERS);
         line.put("index", Integer.parseInt(properties.get("index")));
         line.put("tag", message.getTags());
         line.put("keys", message.getKeys() == null ? List.of() : List.of(message.getKeys().split(" ")));

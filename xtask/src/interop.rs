@@ -6,22 +6,27 @@
 mod compare;
 mod program;
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use serde_json::Value;
 
 use crate::broker::{self, Release, Running};
 use crate::java;
 use crate::step::{self, Absent};
-use program::Program;
+use program::{Program, Skill};
 
 pub(crate) use program::require_go;
 
 const RELEASE: Release = Release::V5_5_0;
 /// Two rounds of six messages for every spec.
 const MESSAGES_PER_SPEC: usize = 12;
+const REQUESTS: usize = 12;
+const TRANSACTIONS: usize = 24;
 /// For a consumer, which on a busy machine needs 20 s to get its first message.
-const CONSUME_SECONDS: usize = 60;
+const SECONDS: usize = 60;
 
 /// The other client.
 #[derive(clap::Subcommand)]
@@ -80,33 +85,96 @@ pub(crate) fn go(sides: Sides) -> Result<()> {
 fn exchanges(other: &Program, sides: Sides) -> Result<()> {
     broker::with_cluster(RELEASE, &[], |cluster| {
         if sides == Sides::OtherOnly {
-            return exchange(cluster, other, other);
+            return every_exchange(cluster, other, other);
         }
         let rust = Program::rust()?;
-        exchange(cluster, other, &rust)?;
-        exchange(cluster, &rust, other)
+        every_exchange(cluster, other, &rust)?;
+        every_exchange(cluster, &rust, other)
     })
 }
 
-fn exchange(cluster: &Running, from: &Program, to: &Program) -> Result<()> {
-    let way = format!("{}-to-{}", from.name(), to.name());
-    let topic = format!("interop-{way}");
-    cluster.create_topic(&topic)?;
-    let name_server = cluster.name_server()?;
+/// Whatever these two can do, in this direction. What one of them cannot do is said.
+fn every_exchange(cluster: &Running, from: &Program, to: &Program) -> Result<()> {
+    messages(cluster, from, to)?;
+    if from.can(Skill::Request) && to.can(Skill::Reply) {
+        requests(cluster, from, to)?;
+    } else {
+        eprintln!("interop: {}-to-{}: no requests: one side does not know them", from.name(), to.name());
+    }
+    if from.can(Skill::Transact) {
+        transactions(cluster, from, to)?;
+    } else {
+        eprintln!("interop: {}-to-{}: no transactions: the sender does not know them", from.name(), to.name());
+    }
+    Ok(())
+}
+
+fn messages(cluster: &Running, from: &Program, to: &Program) -> Result<()> {
+    let way = Way::new(cluster, from, to, "messages")?;
     let specs: Vec<_> = from.specs().iter().copied().filter(|spec| to.specs().contains(spec)).collect();
     let messages = MESSAGES_PER_SPEC * specs.len();
     let count = messages.to_string();
-    let home = cluster.scratch_folder()?;
-    let sent = from.run(&home, &[&["produce", &name_server, &topic, &count], specs.as_slice()].concat())?;
-    let group = format!("interop-group-{way}");
-    let received = to.run(&home, &["consume", &name_server, &topic, &group, &count, &CONSUME_SECONDS.to_string()])?;
-    let differences = compare::differences(&sent, &received, messages);
-    if differences.is_empty() {
-        eprintln!("interop: {way}: {messages} messages are the same on both sides ({})", specs.join(", "));
-        return Ok(());
+    let sent = from.run(&way.home, &[&["produce", &way.name_server, &way.topic, &count], specs.as_slice()].concat())?;
+    let received = way.consume(to, &count)?;
+    way.compare(&sent, &received, &(0..messages as u64).collect(), &specs.join(", "))
+}
+
+fn requests(cluster: &Running, from: &Program, to: &Program) -> Result<()> {
+    let way = Way::new(cluster, from, to, "requests")?;
+    let count = REQUESTS.to_string();
+    let (server, topic, seconds) = (way.name_server.as_str(), way.topic.as_str(), SECONDS.to_string());
+    let answering = ["reply", server, topic, &way.group, &count, &seconds];
+    let (requested, replied) = std::thread::scope(|scope| {
+        let replying = scope.spawn(|| to.run(&way.home, &answering));
+        (from.run(&way.home, &["request", server, topic, &count]), replying.join())
+    });
+    let Ok(replied) = replied else { bail!("{}: the replies panicked", way.name) };
+    way.compare(&requested?, &replied?, &(0..REQUESTS as u64).collect(), "requests and replies")
+}
+
+/// Of six messages two are committed at once and one when the broker asks; three are rolled back, and must not come.
+fn transactions(cluster: &Running, from: &Program, to: &Program) -> Result<()> {
+    let way = Way::new(cluster, from, to, "transactions")?;
+    let (count, seconds) = (TRANSACTIONS.to_string(), SECONDS.to_string());
+    let sent = from.run(&way.home, &["transact", &way.name_server, &way.topic, &count, &seconds])?;
+    let committed: BTreeSet<u64> = (0..TRANSACTIONS as u64).filter(|index| index % 3 == 0 || index % 6 == 2).collect();
+    let received = way.consume(to, &committed.len().to_string())?;
+    way.compare(&sent, &received, &committed, "committed messages")
+}
+
+/// A direction, with a topic and a group of its own.
+struct Way {
+    name: String,
+    name_server: String,
+    topic: String,
+    group: String,
+    home: PathBuf,
+}
+
+impl Way {
+    fn new(cluster: &Running, from: &Program, to: &Program, what: &str) -> Result<Self> {
+        let name = format!("{}-to-{}", from.name(), to.name());
+        let topic = format!("interop-{name}-{what}");
+        cluster.create_topic(&topic)?;
+        let group = format!("interop-group-{name}-{what}");
+        Ok(Self { name, name_server: cluster.name_server()?, topic, group, home: cluster.scratch_folder()? })
     }
-    for difference in &differences {
-        eprintln!("interop: {way}: {difference}");
+
+    fn consume(&self, by: &Program, count: &str) -> Result<Vec<Value>> {
+        let seconds = SECONDS.to_string();
+        by.run(&self.home, &["consume", &self.name_server, &self.topic, &self.group, count, &seconds])
     }
-    bail!("{way}: {} differences", differences.len())
+
+    fn compare(&self, sent: &[Value], received: &[Value], expected: &BTreeSet<u64>, what: &str) -> Result<()> {
+        let differences = compare::differences(sent, received, expected);
+        let (way, count) = (&self.name, expected.len());
+        if differences.is_empty() {
+            eprintln!("interop: {way}: {count} messages are the same on both sides ({what})");
+            return Ok(());
+        }
+        for difference in &differences {
+            eprintln!("interop: {way}: {difference}");
+        }
+        bail!("{way}, {what}: {} differences", differences.len())
+    }
 }

@@ -26,7 +26,7 @@ async fn produce(name_server: &str, topic: &str, count: usize, specs: &[String])
     let mut producers = BTreeMap::new();
     for spec in specs {
         let compression = match spec.as_str() {
-            "none" | "batch" => Compression::off(),
+            "none" | "batch" | "delay" | "timer" => Compression::off(),
             "zlib" => Compression::zlib(),
             "lz4" => Compression::lz4(),
             "zstd" => Compression::zstd(),
@@ -38,10 +38,16 @@ async fn produce(name_server: &str, topic: &str, count: usize, specs: &[String])
     for index in 0..count {
         let spec = specs.get(index / 6 % specs.len().max(1)).context("no spec")?;
         let (message, body) = message(topic, index);
-        let compressed = body.len() >= 4096 && index % 6 != 5;
+        // A timer counts in whole seconds, and may be up to one early.
+        let (message, least_wait_ms) = match spec.as_str() {
+            "delay" => (message.with_delay_level(1), Some(1_000)),
+            "timer" => (message.deliver_after(Duration::from_secs(3)), Some(2_000)),
+            _ => (message, None),
+        };
+        let compressed = ["zlib", "lz4", "zstd"].contains(&spec.as_str()) && body.len() >= 4096 && index % 6 != 5;
         let line_message = message.clone();
         let receipt = producers[spec.as_str()].send(message).timeout(Duration::from_secs(10)).await?;
-        let kind = if compressed && spec != "none" && spec != "batch" { spec.as_str() } else { "none" };
+        let kind = if compressed { spec.as_str() } else { "none" };
         let mut line = line(
             receipt.message_id().as_str(),
             line_message.tag(),
@@ -50,6 +56,7 @@ async fn produce(name_server: &str, topic: &str, count: usize, specs: &[String])
             &body,
         );
         line["compression"] = json!(kind);
+        line["least_wait_ms"] = json!(least_wait_ms);
         println!("{line}");
     }
     client.shutdown().await?;
@@ -105,8 +112,10 @@ async fn consume(name_server: &str, topic: &str, group: &str, count: usize, seco
         .concurrent({
             let seen = seen.clone();
             move |message: ReceivedMessage| {
-                let line =
+                let mut line =
                     line(message.id().as_str(), message.tag(), message.keys(), message.properties(), message.body());
+                let waited = message.stored_at().duration_since(message.born_at()).unwrap_or_default();
+                line["waited_ms"] = json!(waited.as_millis() as u64);
                 let new = seen.lock().insert(message.id().to_string(), ()).is_none();
                 if new {
                     println!("{line}");

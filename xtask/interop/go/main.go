@@ -82,7 +82,11 @@ func produce(nameServer, topic string, count int, specs []string) error {
 		spec := specs[first/groupOfSix%len(specs)]
 		var messages []*primitive.Message
 		for index := first; index < min(count, first+groupOfSix); index++ {
-			messages = append(messages, message(topic, index))
+			made := message(topic, index)
+			if spec == "delay" {
+				made.WithDelayTimeLevel(1)
+			}
+			messages = append(messages, made)
 		}
 		if err := send(producers[spec], spec, first, messages); err != nil {
 			return err
@@ -99,7 +103,7 @@ func produce(nameServer, topic string, count int, specs []string) error {
 func start(nameServer, spec string) (rocketmq.Producer, error) {
 	over := never
 	switch spec {
-	case "none", "batch":
+	case "none", "batch", "delay":
 	case "zlib":
 		over = compressOver
 	default:
@@ -142,7 +146,11 @@ func send(by rocketmq.Producer, spec string, first int, messages []*primitive.Me
 		if spec == "zlib" && len(message.Body) >= compressOver {
 			compression = "zlib"
 		}
-		print(line(first+at, result.MsgID, message.Body, message.GetProperties(), compression))
+		made := line(first+at, result.MsgID, message.Body, message.GetProperties(), compression)
+		if spec == "delay" {
+			made["least_wait_ms"] = 1000
+		}
+		print(made)
 	}
 	return nil
 }
@@ -242,7 +250,9 @@ func consume(nameServer, topic, group string, count int, limit time.Duration) er
 			if message.SysFlag&primitive.FlagCompressed != 0 {
 				compression = "zlib"
 			}
-			print(line(index, message.MsgId, message.Body, message.GetProperties(), compression))
+			made := line(index, message.MsgId, message.Body, message.GetProperties(), compression)
+			made["waited_ms"] = message.StoreTimestamp - message.BornTimestamp
+			print(made)
 			if len(seen) == count {
 				close(complete)
 			}

@@ -1,6 +1,6 @@
 //! Lines of what was sent against lines of what came.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -8,23 +8,24 @@ use serde_json::Value;
 const FIELDS: [&str; 6] = ["id", "tag", "keys", "properties", "length", "sha256"];
 /// Compared when both sides know it: some clients do not tell their user.
 const OPTIONAL: &str = "compression";
+/// Compared when one side has them: of a request, what was answered.
+const REPLY: [&str; 2] = ["reply_length", "reply_sha256"];
 
-/// Every difference, one sentence each.
-pub(super) fn differences(sent: &[Value], received: &[Value], count: usize) -> Vec<String> {
+/// Every difference, one sentence each. `expected` are the messages that must be on both sides, and no others.
+pub(super) fn differences(sent: &[Value], received: &[Value], expected: &BTreeSet<u64>) -> Vec<String> {
     let mut found = Vec::new();
     let sent = by_index(sent, "sent", &mut found);
     let received = by_index(received, "received", &mut found);
-    for index in 0..count as u64 {
-        match (sent.get(&index), received.get(&index)) {
-            (Some(sent), Some(received)) => found.extend(message_differences(index, sent, received)),
+    for index in expected {
+        match (sent.get(index), received.get(index)) {
+            (Some(sent), Some(received)) => found.extend(message_differences(*index, sent, received)),
             (None, _) => found.push(format!("message {index} was not sent")),
             (_, None) => found.push(format!("message {index} did not come")),
         }
     }
     for (lines, word) in [(&sent, "sent"), (&received, "received")] {
-        found.extend(
-            lines.range(count as u64..).map(|(index, _)| format!("message {index} was {word}, and is not of ours")),
-        );
+        let others = lines.keys().filter(|index| !expected.contains(index));
+        found.extend(others.map(|index| format!("message {index} was {word}, and should not have been")));
     }
     found
 }
@@ -49,7 +50,13 @@ fn message_differences(index: u64, sent: &Value, received: &Value) -> Vec<String
     if [sent, received].iter().all(|line| line.get(OPTIONAL).is_some_and(|value| !value.is_null())) {
         fields.push(OPTIONAL);
     }
+    fields.extend(REPLY.iter().filter(|field| [sent, received].iter().any(|line| line.get(**field).is_some())));
     let mut found = Vec::new();
+    if let Some(least) = sent["least_wait_ms"].as_u64()
+        && received["waited_ms"].as_i64().is_none_or(|waited| waited < least.cast_signed())
+    {
+        found.push(format!("message {index}: {} ms between born and stored, not {least}", received["waited_ms"]));
+    }
     for field in fields {
         match (sent.get(field), received.get(field)) {
             (Some(sent), Some(received)) if sent == received => {}
@@ -69,6 +76,10 @@ mod tests {
 
     use super::*;
 
+    fn first(count: u64) -> BTreeSet<u64> {
+        (0..count).collect()
+    }
+
     fn line(index: u64) -> Value {
         json!({"index": index, "id": format!("id-{index}"), "tag": null, "keys": [], "properties": {"a": "b", "c": "d"},
             "length": 3, "sha256": "00", "compression": "zlib"})
@@ -76,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_same_in_any_order_is_no_difference() {
-        assert_eq!(differences(&[line(0), line(1)], &[line(1), line(0)], 2), Vec::<String>::new());
+        assert_eq!(differences(&[line(0), line(1)], &[line(1), line(0)], &first(2)), Vec::<String>::new());
     }
 
     #[test]
@@ -84,7 +95,7 @@ mod tests {
         for field in FIELDS.iter().chain([&OPTIONAL]) {
             let mut other = line(0);
             other[field] = json!("else");
-            assert_eq!(differences(&[line(0)], &[other], 1).len(), 1, "{field}");
+            assert_eq!(differences(&[line(0)], &[other], &first(1)).len(), 1, "{field}");
         }
     }
 
@@ -92,15 +103,41 @@ mod tests {
     fn compression_counts_only_where_it_is_known() {
         let mut other = line(0);
         other.as_object_mut().unwrap().remove(OPTIONAL);
-        assert_eq!(differences(&[line(0)], &[other], 1), Vec::<String>::new());
+        assert_eq!(differences(&[line(0)], &[other], &first(1)), Vec::<String>::new());
     }
 
     #[test]
     fn missing_doubled_and_foreign_messages_are_differences() {
-        assert_eq!(differences(&[line(0)], &[], 1).len(), 1);
-        assert_eq!(differences(&[line(0)], &[line(0), line(0)], 1).len(), 1);
-        assert_eq!(differences(&[line(0)], &[line(0), line(7)], 1).len(), 1);
-        assert_eq!(differences(&[], &[], 1).len(), 1);
-        assert_eq!(differences(&[json!({"id": 1})], &[line(0)], 1).len(), 2);
+        assert_eq!(differences(&[line(0)], &[], &first(1)).len(), 1);
+        assert_eq!(differences(&[line(0)], &[line(0), line(0)], &first(1)).len(), 1);
+        assert_eq!(differences(&[line(0)], &[line(0), line(7)], &first(1)).len(), 1);
+        assert_eq!(differences(&[], &[], &first(1)).len(), 1);
+        assert_eq!(differences(&[json!({"id": 1})], &[line(0)], &first(1)).len(), 2);
+    }
+
+    #[test]
+    fn only_what_is_expected_may_come() {
+        let both = [line(0), line(1)];
+        assert_eq!(differences(&both[..1], &both, &BTreeSet::from([0])).len(), 1, "1 was rolled back");
+    }
+
+    #[test]
+    fn a_delayed_message_must_have_waited() {
+        let mut sent = line(0);
+        sent["least_wait_ms"] = json!(1000);
+        for (waited, count) in [(json!(1000), 0), (json!(999), 1), (json!(-5), 1), (json!(null), 1)] {
+            let mut received = line(0);
+            received["waited_ms"] = waited;
+            assert_eq!(differences(&[sent.clone()], &[received], &first(1)).len(), count);
+        }
+    }
+
+    #[test]
+    fn a_reply_counts_on_both_sides() {
+        let mut one = line(0);
+        one["reply_length"] = json!(7);
+        assert_eq!(differences(&[one.clone()], &[line(0)], &first(1)).len(), 1);
+        assert_eq!(differences(&[line(0)], &[one.clone()], &first(1)).len(), 1);
+        assert_eq!(differences(&[one.clone()], &[one], &first(1)), Vec::<String>::new());
     }
 }

@@ -20,9 +20,20 @@ const GO_FILES: [(&str, &str); 3] = [
 ];
 
 /// What every client can send and receive.
-const SPECS: [&str; 5] = ["none", "zlib", "lz4", "zstd", "batch"];
-/// The Go client takes every compressed body for zlib.
-const GO_SPECS: [&str; 3] = ["none", "zlib", "batch"];
+const SPECS: [&str; 7] = ["none", "zlib", "lz4", "zstd", "batch", "delay", "timer"];
+/// The Go client takes every compressed body for zlib, and knows no timers.
+const GO_SPECS: [&str; 4] = ["none", "zlib", "batch", "delay"];
+
+/// What a program can do besides producing and consuming.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Skill {
+    /// Sends requests and gets replies.
+    Request,
+    /// Replies to requests.
+    Reply,
+    /// Sends in transactions, and answers when it is asked for their state.
+    Transact,
+}
 
 /// A program that produces and consumes.
 pub(super) enum Program {
@@ -94,6 +105,14 @@ impl Program {
         match self {
             Self::Go { .. } => &GO_SPECS,
             Self::Java { .. } | Self::Rust { .. } => &SPECS,
+        }
+    }
+
+    /// Whether it can do this.
+    pub(super) fn can(&self, skill: Skill) -> bool {
+        match (self, skill) {
+            (Self::Java { .. }, Skill::Request | Skill::Reply | Skill::Transact) => true,
+            (Self::Go { .. } | Self::Rust { .. }, _) => false,
         }
     }
 
