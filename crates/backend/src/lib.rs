@@ -32,7 +32,7 @@ pub use recall::{RecallRequest, Recalls};
 pub use reply::{ExpectedReply, Replies};
 pub use route::{RouteRequest, Routes};
 pub use scope::{Managed, Scope, Stage};
-pub use send::{BatchMessage, BodyEncoding, SendKind, SendRequest, Sends, Sent};
+pub use send::{BatchMessage, BodyEncoding, Probed, SendKind, SendRequest, Sends, Sent};
 pub use send_back::{Redelivery, SendBackRequest, SendBacks};
 pub use shutdown::{Leftover, ShutdownError, ShuttingDown};
 pub use task::{side_by_side, spawn};

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ferrocket_model::{Group, MessageQueue, RecallHandle, SendStatus};
+use ferrocket_model::{BrokerName, Group, MessageQueue, RecallHandle, SendStatus};
 use tokio::time::Instant;
 
 use crate::{BoxFuture, Outcome};
@@ -99,8 +99,22 @@ impl Sent {
     }
 }
 
+/// Whether a broker can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probed {
+    /// It can.
+    Reachable,
+    /// Not within the time.
+    Unreachable,
+    /// No route names it any more.
+    Unknown,
+}
+
 /// Sending.
 pub trait Sends {
+    /// Looks whether a broker can be reached, within this time. Sends nothing that it would have to store.
+    fn probe<'a>(&'a self, broker: &'a BrokerName, timeout: Duration) -> BoxFuture<'a, Probed>;
+
     /// The body of a batch, as [`send`](Self::send) takes it. Its size counts against the limit of messages.
     fn encode_batch(&self, messages: &[BatchMessage<'_>]) -> Bytes;
 

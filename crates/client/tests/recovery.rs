@@ -265,3 +265,36 @@ async fn r5_sends_and_consumers_go_on_while_the_name_server_is_away() {
     soon(cluster.until(|_| seen.lock().len() == 15)).await;
     soon(cluster.name_server_restart()).await.expect("it starts");
 }
+
+/// PRO-FLT-06: while a broker is away nobody sends there; a probe finds it back, and it is used within a second.
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_is_away_is_left_alone_and_used_within_1_s_when_it_is_back() {
+    let (cluster, client) = start(2).await;
+    let producer = producer(&client).await;
+    send_all(&producer, 0..8).await;
+    cluster.broker("broker-0").stop();
+    // The first send that meets it goes on to the other one.
+    send_all(&producer, 8..12).await;
+    assert_eq!(producer.health().avoided_brokers, ["broker-0"]);
+    for n in 0..20 {
+        let receipt = soon(producer.send(Message::new("Orders", n.to_string()))).await.expect("the other one has it");
+        assert_eq!(receipt.queue().expect("a queue").broker(), &"broker-1");
+        assert!(receipt.attempts().is_empty(), "nobody is tried in vain: {:?}", receipt.attempts());
+    }
+    cluster.broker("broker-0").restart().await.expect("it starts again");
+    let began = Instant::now();
+    soon(async {
+        while !producer.health().avoided_brokers.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert!(began.elapsed() <= SECOND, "{:?}", began.elapsed());
+    let mut brokers = BTreeSet::new();
+    for n in 0..8 {
+        let receipt = soon(producer.send(Message::new("Orders", n.to_string()))).await.expect("it is stored");
+        brokers.insert(receipt.queue().expect("a queue").broker().clone());
+    }
+    assert_eq!(brokers.len(), 2, "both are used: {brokers:?}");
+    client.shutdown().await.expect("it ends");
+}

@@ -9,6 +9,7 @@ use crate::{
     accumulate::Accumulator,
     attempt::RetryPolicy,
     core::{Core, Options, Selector},
+    detector::Probe,
     interceptor::{Interceptors, ProducerInterceptor},
     window::Window,
 };
@@ -21,13 +22,14 @@ use crate::{
 #[doc(alias = "MQFaultStrategy")]
 pub struct FaultTolerance {
     classes: Option<Vec<(Duration, Duration)>>,
+    probe: Probe,
     is_on: bool,
 }
 
 impl FaultTolerance {
     /// Nobody is avoided.
     pub fn off() -> Self {
-        Self { classes: None, is_on: false }
+        Self { classes: None, probe: Probe::default(), is_on: false }
     }
 
     /// Other classes: from this latency on, avoided for that long. They must ascend.
@@ -38,18 +40,28 @@ impl FaultTolerance {
         self
     }
 
+    /// While a broker cannot be reached, looks this often whether it is back, and waits this long for it. Default: every 500 ms,
+    /// 200 ms. (Every 2 s in Java, and off.)
+    #[doc(alias = "startDetectorEnable")]
+    #[doc(alias = "detectInterval")]
+    #[doc(alias = "detectTimeout")]
+    pub fn probe(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.probe = Probe { interval, timeout };
+        self
+    }
+
     fn table(self) -> Result<FaultTable, &'static str> {
         match (self.is_on, self.classes) {
             (false, _) => Ok(FaultTable::off()),
-            (true, None) => Ok(FaultTable::new(LatencyClasses::default())),
-            (true, Some(classes)) => LatencyClasses::new(classes).map(FaultTable::new),
+            (true, None) => Ok(FaultTable::new(LatencyClasses::default()).probed()),
+            (true, Some(classes)) => LatencyClasses::new(classes).map(|classes| FaultTable::new(classes).probed()),
         }
     }
 }
 
 impl Default for FaultTolerance {
     fn default() -> Self {
-        Self { classes: None, is_on: true }
+        Self { classes: None, probe: Probe::default(), is_on: true }
     }
 }
 
@@ -242,6 +254,7 @@ impl ProducerBuilder {
         self.check()?;
         let topics = self.topics.clone();
         let operation = format!("build producer {}", self.group);
+        let probe = self.fault_tolerance.probe;
         let faults = self
             .fault_tolerance
             .table()
@@ -255,6 +268,7 @@ impl ProducerBuilder {
             new_topic_queues: self.new_topic_queues,
             select_queue: self.select_queue,
             interceptors: self.interceptors,
+            probe,
             shutdown_timeout: self.shutdown_timeout,
         };
         let core =
@@ -321,6 +335,10 @@ impl ProducerBuilder {
         }
         if let Some(Err(problem)) = self.auto_batch.as_ref().map(|options| options.check(self.max_message_bytes)) {
             return wrong("auto_batch", problem);
+        }
+        let Probe { interval, timeout } = self.fault_tolerance.probe;
+        if interval.is_zero() || timeout.is_zero() {
+            return wrong("fault_tolerance", "a probe needs an interval and a timeout above 0".to_owned());
         }
         if self.max_in_flight == 0 {
             return wrong("max_in_flight", "0 would never send".to_owned());

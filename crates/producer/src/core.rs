@@ -19,6 +19,7 @@ use crate::{
     accumulate::Accumulator,
     attempt::RetryPolicy,
     checks::Checks,
+    detector::{Detector, Probe},
     interceptor::Interceptors,
     stats::{ProducerReport, Stats},
     topics::Topics,
@@ -42,6 +43,7 @@ pub(crate) struct Core {
     faults: Mutex<FaultTable>,
     /// What brokers ask, and is being answered.
     pub(crate) checks: Checks,
+    pub(crate) detector: Detector,
     closed: AtomicBool,
     ending: Ending,
 }
@@ -55,6 +57,7 @@ pub(crate) struct Options {
     pub(crate) new_topic_queues: u32,
     pub(crate) select_queue: Option<Arc<Selector>>,
     pub(crate) interceptors: Interceptors,
+    pub(crate) probe: Probe,
     pub(crate) shutdown_timeout: Duration,
 }
 
@@ -88,6 +91,7 @@ impl Core {
             topics: Topics::default(),
             accumulator,
             checks: Checks::default(),
+            detector: Detector::default(),
             closed: AtomicBool::new(false),
             ending: Ending::new(),
         }

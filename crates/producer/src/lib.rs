@@ -23,6 +23,7 @@ mod builder;
 mod checks;
 mod compress;
 mod core;
+mod detector;
 mod interceptor;
 mod job;
 mod oneway;

@@ -1,6 +1,6 @@
 //! The way of a message: make ready, then attempt after attempt, until a broker has it or nothing helps.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ferrocket_backend::{BoxFuture, SendKind, Sent};
 use ferrocket_model::{
@@ -11,6 +11,7 @@ use crate::{
     accumulate,
     attempt::Decision,
     core::Core,
+    detector::Detector,
     job::{Job, Ready},
     queue,
     sending::{Plan, SendError},
@@ -129,9 +130,14 @@ async fn again(
     Ok(())
 }
 
-fn record_fault(core: &Core, broker: &BrokerName, failure: &Failure, now: Duration) {
+fn record_fault(core: &Arc<Core>, broker: &BrokerName, failure: &Failure, now: Duration) {
     core.with_faults(|faults| match failure.kind() {
-        ErrorKind::BrokerUnreachable => faults.unreachable(broker, now),
+        ErrorKind::BrokerUnreachable => {
+            faults.unreachable(broker, now);
+            if !faults.is_clean() {
+                Detector::start(core);
+            }
+        }
         // What is wrong with a message or a permission says nothing about the broker.
         ErrorKind::InvalidArgument | ErrorKind::PermissionDenied | ErrorKind::RouteNotFound | ErrorKind::Closed => {}
         _ => faults.failed(broker, now),

@@ -1,6 +1,6 @@
 use std::{collections::HashMap, sync::Arc};
 
-use ferrocket_model::{MessageQueue, Route, Topic};
+use ferrocket_model::{BrokerName, MessageQueue, Route, Topic};
 use ferrocket_route::{QueueChooser, RouteTable, RouteView};
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
@@ -46,6 +46,15 @@ impl Topics {
             })
         };
         topics.entry(topic.clone()).or_insert_with(new).clone()
+    }
+
+    /// A topic that is on this broker.
+    pub(crate) fn on(&self, broker: &BrokerName) -> Option<Topic> {
+        let topics = self.topics.read();
+        let has = |topic: &TopicState| {
+            topic.route.current().is_some_and(|route| route.brokers.iter().any(|on| on.name == *broker))
+        };
+        topics.iter().find(|(_, topic)| has(topic)).map(|(name, _)| name.clone())
     }
 
     /// Sends all open batches on their way.

@@ -1,9 +1,9 @@
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use ferrocket_backend::{BatchMessage, BodyEncoding, BoxFuture, Outcome, SendKind, SendRequest, Sends, Sent};
+use ferrocket_backend::{BatchMessage, BodyEncoding, BoxFuture, Outcome, Probed, SendKind, SendRequest, Sends, Sent};
 use ferrocket_model::{
-    Failure, Group, RecallHandle, SendStatus, Topic,
+    BrokerName, Failure, Group, RecallHandle, SendStatus, Topic,
     properties::{self, name},
     system,
 };
@@ -13,6 +13,7 @@ use ferrocket_protocol::{
     request::{SendAnswer, SendForm, SendHeader, SendMessage},
 };
 use ferrocket_remoting::{CallError, Endpoint, PoolError};
+use tokio::time::Instant;
 
 use crate::{
     RemotingBackend,
@@ -21,6 +22,17 @@ use crate::{
 };
 
 impl Sends for RemotingBackend {
+    /// A connection is proof enough; one that has gone silent ends by itself.
+    fn probe<'a>(&'a self, broker: &'a BrokerName, timeout: Duration) -> BoxFuture<'a, Probed> {
+        Box::pin(async move {
+            let Some(endpoint) = self.shared.brokers.to_send(broker) else { return Probed::Unknown };
+            match self.shared.pool.connection(endpoint.address(), Instant::now() + timeout).await {
+                Ok(_) => Probed::Reachable,
+                Err(_) => Probed::Unreachable,
+            }
+        })
+    }
+
     fn encode_batch(&self, messages: &[BatchMessage<'_>]) -> Bytes {
         let mut body = BytesMut::new();
         for message in messages {

@@ -58,6 +58,8 @@ const FAILURE_LATENCY: Duration = Duration::from_secs(10);
 #[doc(alias = "LatencyFaultTolerance")]
 pub struct FaultTable {
     classes: Option<LatencyClasses>,
+    /// Somebody looks whether brokers that are away come back, and says so.
+    is_probed: bool,
     brokers: HashMap<BrokerName, Fault>,
 }
 
@@ -70,7 +72,14 @@ struct Fault {
 impl FaultTable {
     /// A table in which no broker has a fault.
     pub fn new(classes: LatencyClasses) -> Self {
-        Self { classes: Some(classes), brokers: HashMap::new() }
+        Self { classes: Some(classes), is_probed: false, brokers: HashMap::new() }
+    }
+
+    /// A broker that is away stays avoided until [`reachable`](Self::reachable) or a success says that it is back, because
+    /// somebody probes the [`unreachable_brokers`](Self::unreachable_brokers).
+    pub fn probed(mut self) -> Self {
+        self.is_probed = true;
+        self
     }
 
     /// A table that avoids nobody.
@@ -104,8 +113,24 @@ impl FaultTable {
     /// A broker could not be reached.
     pub fn unreachable(&mut self, broker: &BrokerName, now: Duration) {
         if self.classes.is_some() {
-            self.brokers.entry(broker.clone()).or_default().unreachable_until = now + UNREACHABLE_FOR;
+            let until = if self.is_probed { Duration::MAX } else { now + UNREACHABLE_FOR };
+            self.brokers.entry(broker.clone()).or_default().unreachable_until = until;
         }
+    }
+
+    /// A broker can be reached again: a connection or a probe has succeeded, or nobody knows it any more (PRO-FLT-06).
+    pub fn reachable(&mut self, broker: &BrokerName, now: Duration) {
+        if let Some(fault) = self.brokers.get_mut(broker) {
+            fault.unreachable_until = Duration::ZERO;
+            if fault.slow_until <= now {
+                self.brokers.remove(broker);
+            }
+        }
+    }
+
+    /// The brokers that could not be reached when they were tried last.
+    pub fn unreachable_brokers(&self, now: Duration) -> Vec<BrokerName> {
+        self.brokers.keys().filter(|broker| !self.is_reachable(broker, now)).cloned().collect()
     }
 
     /// Whether a broker should be used. One that was never heard of should.

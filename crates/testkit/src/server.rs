@@ -118,6 +118,8 @@ async fn accept(door: Door, listener: Arc<Mutex<Option<TcpListener>>>, mut pipes
                 let port = 49_152 + (door.shared.next_number() % 16_000) as u16;
                 door.enter(pipe, SocketAddr::new(LOOPBACK, port));
             }
+            // In memory, and the server is gone.
+            else => return,
         }
     }
 }

@@ -1,0 +1,123 @@
+//! Which brokers are avoided, and for how long. No clock: time is passed in.
+
+use std::time::Duration;
+
+use ferrocket_model::{BrokerName, MessageQueue};
+use ferrocket_route::{FaultTable, LatencyClasses, QueueChooser};
+use proptest::prelude::*;
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn broker(name: &str) -> BrokerName {
+    BrokerName::from(name)
+}
+
+fn table() -> FaultTable {
+    FaultTable::new(LatencyClasses::default())
+}
+
+/// PRO-FLT-02: the latency says for how long, and a quick answer is nothing to remember.
+#[test]
+fn a_slow_answer_avoids_the_broker_as_long_as_its_latency_class_says() {
+    for (latency, avoided) in [(0, 0), (99, 0), (550, 2_000), (1_799, 2_000), (3_000, 6_000), (20_000, 30_000)] {
+        let mut faults = table();
+        faults.succeeded(&broker("a"), ms(latency), ms(1_000));
+        assert_eq!(faults.is_clean(), avoided == 0, "{latency}");
+        assert!(faults.is_available(&broker("a"), ms(1_000 + avoided)), "{latency}");
+        if avoided > 0 {
+            assert!(!faults.is_available(&broker("a"), ms(999 + avoided)), "{latency}");
+        }
+    }
+}
+
+/// PRO-FLT-03: a quick answer does not forgive slowness early, and slowness is no reason to call it away.
+#[test]
+fn a_quick_answer_does_not_shorten_what_a_slow_one_has_set() {
+    let mut faults = table();
+    faults.succeeded(&broker("a"), ms(600), ms(0));
+    faults.succeeded(&broker("a"), ms(1), ms(100));
+    assert!(!faults.is_available(&broker("a"), ms(1_999)));
+    assert!(faults.is_reachable(&broker("a"), ms(1_999)));
+    assert!(faults.is_available(&broker("a"), ms(2_000)));
+}
+
+#[test]
+fn a_broker_that_is_away_is_avoided_until_a_probe_or_a_success_where_somebody_probes() {
+    let mut faults = table().probed();
+    faults.unreachable(&broker("a"), ms(0));
+    assert_eq!(faults.unreachable_brokers(ms(1_000_000)), [broker("a")]);
+    faults.reachable(&broker("a"), ms(1_000_000));
+    assert!(faults.is_clean());
+    faults.unreachable(&broker("a"), ms(0));
+    faults.succeeded(&broker("a"), ms(1), ms(10));
+    assert!(faults.is_clean());
+}
+
+#[test]
+fn where_nobody_probes_an_unreachable_broker_is_tried_again_soon() {
+    let mut faults = table();
+    faults.unreachable(&broker("a"), ms(0));
+    assert!(!faults.is_reachable(&broker("a"), ms(499)));
+    assert!(faults.is_reachable(&broker("a"), ms(500)));
+}
+
+/// PRO-FLT-06: being back does not make it quick.
+#[test]
+fn a_probe_forgives_being_away_and_not_being_slow() {
+    let mut faults = table().probed();
+    faults.succeeded(&broker("a"), ms(600), ms(0));
+    faults.unreachable(&broker("a"), ms(10));
+    faults.reachable(&broker("a"), ms(20));
+    assert!(faults.is_reachable(&broker("a"), ms(20)));
+    assert!(!faults.is_available(&broker("a"), ms(20)));
+}
+
+#[test]
+fn a_table_that_is_off_avoids_nobody() {
+    let mut faults = FaultTable::off();
+    faults.unreachable(&broker("a"), ms(0));
+    faults.failed(&broker("a"), ms(0));
+    faults.succeeded(&broker("a"), ms(60_000), ms(0));
+    assert!(faults.is_clean() && faults.is_available(&broker("a"), ms(0)));
+}
+
+#[test]
+fn latency_classes_must_ascend() {
+    assert!(LatencyClasses::new([(ms(100), ms(1)), (ms(50), ms(2))]).is_err());
+}
+
+proptest! {
+    /// PRO-FLT-04: an available broker other than the last one is preferred, then a reachable one, then any: never nothing.
+    #[test]
+    fn a_queue_is_always_found_and_the_best_kind_wins(
+        start in 0usize..64,
+        queues in 1usize..12,
+        away in proptest::collection::vec(any::<bool>(), 12),
+        slow in proptest::collection::vec(any::<bool>(), 12),
+        last in proptest::option::of(0usize..12),
+    ) {
+        let name = |index: usize| broker(&format!("b{index}"));
+        let list: Vec<_> = (0..queues).map(|index| MessageQueue::new("T", name(index), 0)).collect();
+        let mut faults = table();
+        for index in 0..queues {
+            if away[index] {
+                faults.unreachable(&name(index), ms(0));
+            }
+            if slow[index] {
+                faults.failed(&name(index), ms(0));
+            }
+        }
+        let last = last.map(name);
+        let chosen = QueueChooser::starting_at(start).choose(&list, last.as_ref(), &faults, ms(1)).expect("a queue");
+        let others = || list.iter().map(MessageQueue::broker).filter(|broker| Some(*broker) != last.as_ref());
+        if others().any(|broker| faults.is_available(broker, ms(1))) {
+            prop_assert!(faults.is_available(chosen.broker(), ms(1)) && Some(chosen.broker()) != last.as_ref());
+        } else if others().any(|broker| faults.is_reachable(broker, ms(1))) {
+            prop_assert!(faults.is_reachable(chosen.broker(), ms(1)) && Some(chosen.broker()) != last.as_ref());
+        } else if others().next().is_some() {
+            prop_assert!(Some(chosen.broker()) != last.as_ref());
+        }
+    }
+}
