@@ -86,7 +86,7 @@ pub trait Membership {
     /// Takes a group off this client without telling anybody, for handles that are dropped: servers notice by the next heartbeat.
     fn forget(&self, group: &Group, consumer: bool);
 
-    /// The ids of a consumer group's members, sorted. `topic` says where to ask.
+    /// The ids of a consumer group's members, sorted as Java sorts texts. `topic` says where to ask.
     ///
     /// # Errors
     ///

@@ -30,7 +30,7 @@ pub use error::{
     Applied, Attempt, BoxError, Error, ErrorKind, Failure, Lines, LookupError, Remedy, ServerCode, SetupError,
 };
 pub use filter::{Filter, FilterKind};
-pub use hash::java_string_hash;
+pub use hash::{java_string_hash, java_string_order};
 pub use id::{IdGenerator, OffsetId, UniqueIdParts, month_start_ms};
 pub use message::{DeliveryTime, InvalidMessage, Message};
 pub use name::{Group, InvalidName, Topic};

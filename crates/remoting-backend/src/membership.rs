@@ -8,7 +8,7 @@ use std::{
 use ferrocket_backend::{
     BoxFuture, ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, Outcome, ServerEvent, side_by_side,
 };
-use ferrocket_model::{ConsumeFrom, ErrorKind, Failure, Group, Topic, system};
+use ferrocket_model::{ConsumeFrom, ErrorKind, Failure, Group, Topic, java_string_order, system};
 use ferrocket_protocol::{
     body::{ConsumerData, HeartbeatData, ProducerData, SubscriptionData},
     request::{GetConsumerList, Unregister},
@@ -244,7 +244,7 @@ impl Membership for RemotingBackend {
                 let timeout = self.shared.request_timeout;
                 match self.shared.call(&broker, &address, &request, timeout, operation).await {
                     Ok(mut list) => {
-                        list.consumer_id_list.sort_unstable();
+                        list.consumer_id_list.sort_unstable_by(|one, two| java_string_order(one, two));
                         list.consumer_id_list.dedup();
                         return Ok(list.consumer_id_list);
                     }

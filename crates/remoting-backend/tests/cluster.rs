@@ -220,6 +220,21 @@ async fn members_are_told_when_another_one_comes_or_goes() {
     assert_eq!(cluster.members("billing"), ["one"]);
 }
 
+/// Every member takes its share from the sorted list: one that sorts otherwise would take queues of others. In Java a character
+/// of two units comes before one of the last ones of one unit.
+#[tokio::test(start_paused = true)]
+async fn the_list_of_members_is_sorted_as_java_sorts_it() {
+    let cluster = cluster().await;
+    let (one, _) = backend(&cluster, &["mem-ns:9876"], "\u{fffd}@1");
+    let (two, _) = backend(&cluster, &["mem-ns:9876"], "\u{1f600}@1");
+    one.route(orders()).await.expect("a route");
+    two.route(orders()).await.expect("a route");
+    let _joined = one.join(consumer("billing")).await.expect("it joins");
+    let _other = two.join(consumer("billing")).await.expect("it joins");
+    let members = one.members(&Group::from("billing"), &Topic::from("Orders")).await.expect("a list");
+    assert_eq!(members, ["\u{1f600}@1", "\u{fffd}@1"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_second_consumer_of_a_group_in_one_client_is_a_conflict_and_the_first_one_stays() {
     let cluster = cluster().await;
