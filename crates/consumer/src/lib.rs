@@ -25,6 +25,9 @@ mod rebalance;
 mod retry;
 mod start;
 mod stats;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod vectors;
 
 pub use allocate::{AllocateQueues, Allocation, Average};
 pub use builder::{Concurrent, NoListener, PushConsumerBuilder};

@@ -199,3 +199,7 @@ impl<E: Into<BoxError>> IntoBatchOutcome for Result<BatchOutcome, E> {
         self.unwrap_or_else(|error| BatchOutcome::all(Outcome::retry(error)))
     }
 }
+
+#[cfg(test)]
+#[path = "outcome_tests.rs"]
+mod tests;

@@ -131,7 +131,7 @@ impl QueueBuffer {
         self.retained_bytes
     }
 
-    /// From the first message that is not settled to the last one.
+    /// From the first message that is not settled to the last one that was pulled, settled or not: what comes twice after a crash.
     pub(crate) fn span(&self) -> u64 {
         match (self.entries.front(), self.entries.back()) {
             (Some(first), Some(last)) => last.offset - first.offset,
