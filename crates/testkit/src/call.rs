@@ -12,6 +12,8 @@ pub enum Call {
     Unregister,
     /// A message, or a batch of them, is stored.
     Send,
+    /// A reply is pushed to who asked.
+    Reply,
     /// A half message is committed or rolled back.
     EndTransaction,
     /// Messages of a queue are fetched.
@@ -50,6 +52,7 @@ impl Call {
             RequestCode::HEART_BEAT => Self::Heartbeat,
             RequestCode::UNREGISTER_CLIENT => Self::Unregister,
             RequestCode::SEND_MESSAGE | RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_BATCH_MESSAGE => Self::Send,
+            RequestCode::SEND_REPLY_MESSAGE | RequestCode::SEND_REPLY_MESSAGE_V2 => Self::Reply,
             RequestCode::END_TRANSACTION => Self::EndTransaction,
             RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => Self::Pull,
             RequestCode::POP_MESSAGE => Self::Pop,

@@ -1,16 +1,20 @@
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI32, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::BytesMut;
-use ferrocket_protocol::{HeaderFormat, Request, RequestHead, encode_request};
+use ferrocket_protocol::{Command, HeaderFormat, Request, RequestHead, encode_request};
+use parking_lot::Mutex;
 use tokio::sync::{
     Notify,
     mpsc::{self, error::TrySendError},
+    oneshot,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 const OUTBOX_FRAMES: usize = 16 * 1024;
 /// Kept free for answers of long polls and for notifications.
 const SPARE_FRAMES: usize = 2 * 1024;
+
+/// How long a broker waits for a client's answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Something to write.
 pub(crate) struct Outgoing {
@@ -33,6 +40,8 @@ pub(crate) struct Connection {
     pub(crate) life: CancellationToken,
     outbox: mpsc::Sender<Outgoing>,
     next_opaque: AtomicI32,
+    /// Who waits for an answer of the client.
+    asked: Mutex<HashMap<i32, oneshot::Sender<Command>>>,
     closing: AtomicBool,
     drained: Notify,
 }
@@ -46,6 +55,7 @@ impl Connection {
             life,
             outbox,
             next_opaque: AtomicI32::new(0),
+            asked: Mutex::default(),
             closing: AtomicBool::new(false),
             drained: Notify::new(),
         };
@@ -84,9 +94,34 @@ impl Connection {
     /// Tells the client something that it does not answer.
     pub(crate) fn notify<R: Request>(&self, request: &R) {
         let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
-        let head = RequestHead::new(opaque, HeaderFormat::Json).one_way();
+        self.send_request(request, &RequestHead::new(opaque, HeaderFormat::Json).one_way());
+    }
+
+    /// Asks the client something. `None` when it does not answer in time, or is gone.
+    pub(crate) async fn ask<R: Request>(&self, request: &R) -> Option<Command> {
+        let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        self.asked.lock().insert(opaque, sender);
+        self.send_request(request, &RequestHead::new(opaque, HeaderFormat::Json));
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(ANSWER_WITHIN, answer) => answer.ok().and_then(Result::ok),
+            () = self.life.cancelled() => None,
+        };
+        self.asked.lock().remove(&opaque);
+        answer
+    }
+
+    /// The client answered; if nobody waits for it any more, nobody learns of it.
+    pub(crate) fn answered(&self, answer: Command) {
+        let waiting = self.asked.lock().remove(&answer.opaque);
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(answer);
+        }
+    }
+
+    fn send_request<R: Request>(&self, request: &R, head: &RequestHead) {
         let mut out = BytesMut::new();
-        if let Ok(encoded) = encode_request(request, &head, &[], &mut out) {
+        if let Ok(encoded) = encode_request(request, head, &[], &mut out) {
             out.extend_from_slice(&encoded.body.unwrap_or_default());
             self.send(out);
         }

@@ -218,7 +218,10 @@ impl Guest {
     }
 
     fn dispatch(&self, command: Command) {
-        if command.is_response() || self.connection.is_closing() {
+        if command.is_response() {
+            return self.connection.answered(command);
+        }
+        if self.connection.is_closing() {
             return;
         }
         let verdict = self.shared.faults.judge(&Intercepted::new(self.service.broker(), &command));

@@ -5,6 +5,7 @@ mod groups;
 mod offsets;
 mod producers;
 mod pull;
+mod replies;
 mod send;
 mod send_back;
 mod topics;
@@ -33,6 +34,7 @@ use crate::{
 };
 use groups::Groups;
 use producers::Producers;
+use replies::reply_topic;
 use transactions::Transactions;
 
 /// The permission of the template: also "a topic may be made from it".
@@ -79,6 +81,7 @@ impl Broker {
         if shared.settings.auto_create_topics {
             state.log.set_topic(system::TEMPLATE_TOPIC, TEMPLATE_QUEUES, TEMPLATE_PERM);
         }
+        state.log.set_topic(&reply_topic(), 1, 6);
         let process = std::process::id() as u16;
         Self {
             name: format!("broker-{index}"),
@@ -222,6 +225,9 @@ impl Service for Broker {
             RequestCode::GET_MIN_OFFSET => self.bound(command, false),
             RequestCode::SEARCH_OFFSET_BY_TIMESTAMP => self.search_offset(command),
             RequestCode::VIEW_MESSAGE_BY_ID => self.view_message(command),
+            RequestCode::SEND_REPLY_MESSAGE | RequestCode::SEND_REPLY_MESSAGE_V2 => {
+                return self.reply(connection, command);
+            }
             RequestCode::END_TRANSACTION => return self.end_transaction(command),
             RequestCode::HEART_BEAT => self.heartbeat(connection, command),
             RequestCode::UNREGISTER_CLIENT => self.unregister(connection, command),

@@ -44,6 +44,12 @@ impl Producers {
         self.groups.get(group).into_iter().flatten().map(|producer| producer.client_id.clone()).collect()
     }
 
+    /// The newest connection of a client.
+    pub(super) fn of_client(&self, client_id: &str) -> Option<Arc<Connection>> {
+        let of_client = self.groups.values().flatten().filter(|producer| producer.client_id == client_id);
+        of_client.max_by_key(|producer| producer.connection.id).map(|producer| producer.connection.clone())
+    }
+
     /// One connection of a group, each in turn.
     pub(super) fn any_of(&mut self, group: &str) -> Option<Arc<Connection>> {
         let producers = self.groups.get(group).filter(|producers| !producers.is_empty())?;

@@ -26,7 +26,7 @@ const MAX_TIMER_MS: i64 = 3 * 24 * 3600 * 1000;
 pub(super) const MAX_RECONSUME_TIMES: i32 = 16;
 
 /// What every refused send carries too.
-struct Region;
+pub(super) struct Region;
 
 impl WriteFields for Region {
     fn write_fields(&self, sink: &mut dyn FieldSink) {
@@ -36,8 +36,8 @@ impl WriteFields for Region {
 }
 
 /// A message that passed all checks.
-struct Accepted {
-    draft: Draft,
+pub(super) struct Accepted {
+    pub(super) draft: Draft,
     unique_key: String,
     delay: Option<Duration>,
 }
@@ -100,7 +100,7 @@ impl Broker {
     }
 
     /// Where the message goes; makes the topic if that is allowed.
-    fn target(&self, state: &mut State, header: &ReadSendHeader) -> Result<(String, u32), Answer> {
+    pub(super) fn target(&self, state: &mut State, header: &ReadSendHeader) -> Result<(String, u32), Answer> {
         let mut topic = header.topic.as_str();
         if let Some(refusal) = refuse_name(topic) {
             return Err(refusal);
@@ -154,7 +154,7 @@ impl Broker {
     }
 
     /// Checks a message and gives it the properties that brokers add.
-    fn accept(&self, mut draft: Draft) -> Result<Accepted, Answer> {
+    pub(super) fn accept(&self, mut draft: Draft) -> Result<Accepted, Answer> {
         let sent = std::mem::take(&mut draft.properties);
         let delay = self.delay(&sent)?;
         let ours = [name::MSG_REGION, name::TRACE_ON, name::CLUSTER, "POP_CK"];
@@ -242,9 +242,9 @@ pub(super) fn illegal(why: &str) -> Answer {
     Answer::refusal(ResponseCode::MESSAGE_ILLEGAL, text)
 }
 
-/// Reads the header with short field names, or with the long ones of code 10.
-fn read_header(command: &Command) -> Result<ReadSendHeader, DecodeError> {
-    if command.code != RequestCode::SEND_MESSAGE.0 {
+/// Reads the header with short field names, or with the long ones of codes 10 and 324.
+pub(super) fn read_header(command: &Command) -> Result<ReadSendHeader, DecodeError> {
+    if ![RequestCode::SEND_MESSAGE.0, RequestCode::SEND_REPLY_MESSAGE.0].contains(&command.code) {
         return ReadSendHeader::read_request(command);
     }
     let text = |name: &'static str| Ok::<_, DecodeError>(command.fields().find(name)?.map(|text| text.into_owned()));

@@ -1,0 +1,101 @@
+use std::sync::Arc;
+
+use ferrocket_model::properties::{self, name};
+use ferrocket_protocol::{
+    Command, ResponseCode,
+    request::{PushReply, PushReplyHeader, ReadSendHeader, SendAnswer},
+};
+
+use super::{
+    Broker,
+    send::{Region, illegal, queue_is_gone, read_header},
+};
+use crate::{
+    answer::{Answer, Handled},
+    clock,
+    connection::Connection,
+    log::Draft,
+    shared::CLUSTER,
+};
+
+const PUSHED_AT: &str = "PUSH_REPLY_TIME";
+
+/// Where the replies of the cluster go.
+pub(super) fn reply_topic() -> String {
+    format!("{CLUSTER}_REPLY_TOPIC")
+}
+
+impl Broker {
+    /// Pushes a reply to the client that asked, stores it, and then answers the replier.
+    pub(super) fn reply(self: Arc<Self>, connection: &Arc<Connection>, command: &Command) -> Handled {
+        match self.prepare(connection, command) {
+            Ok((header, draft)) => Handled::Later(Box::pin(async move {
+                let failure = self.push(&header, &draft).await.err();
+                let mut state = self.state.lock();
+                // Also one that nobody got.
+                let Some(place) = self.store(&mut state, &draft) else { return queue_is_gone().with_fields(Region) };
+                if let Some(why) = failure {
+                    return Answer::refusal(ResponseCode::SYSTEM_ERROR, why).with_fields(Region);
+                }
+                let id = state.offset_id(place);
+                let answer = SendAnswer::new(ResponseCode::SUCCESS, id, draft.queue_id, place.queue_offset);
+                Answer::success().with_fields(answer)
+            })),
+            Err(refusal) => refusal.with_fields(Region).into(),
+        }
+    }
+
+    fn prepare(
+        self: &Arc<Self>,
+        connection: &Connection,
+        command: &Command,
+    ) -> Result<(ReadSendHeader, Draft), Answer> {
+        let header = read_header(command).map_err(|error| Answer::unreadable(&error))?;
+        let limit = self.shared.settings.max_message_bytes;
+        if command.body().len() > limit {
+            return Err(illegal(&format!("msg body length limit {limit}B")));
+        }
+        let target = self.target(&mut self.state.lock(), &header)?;
+        let mut draft = Self::draft(connection, &header, target);
+        draft.flag = header.flag.unwrap_or(0);
+        draft.body = command.body().clone();
+        draft.properties = header.properties.clone().unwrap_or_default();
+        Ok((header, self.accept(draft)?.draft))
+    }
+
+    async fn push(&self, header: &ReadSendHeader, draft: &Draft) -> Result<(), String> {
+        let mut text = draft.properties.clone();
+        let Some(client_id) = properties::find(&text, name::REPLY_TO_CLIENT).map(str::to_owned) else {
+            return Err(format!("reply message properties[{}] is null", name::REPLY_TO_CLIENT));
+        };
+        properties::set(&mut text, PUSHED_AT, &clock::now_ms().to_string());
+        let (client, store_host) = {
+            let state = self.state.lock();
+            (state.producers.of_client(&client_id), state.host().to_string())
+        };
+        let Some(client) = client else {
+            return Err(format!("push reply message fail, channel of <{client_id}> not found."));
+        };
+        let mut pushed = PushReplyHeader::new(
+            draft.born_host.to_string(),
+            draft.born_ms,
+            draft.flag,
+            header.group.clone().unwrap_or_else(|| "".into()),
+            header.queue_id,
+            store_host,
+            clock::now_ms(),
+            draft.sys_flag.0,
+            header.topic.clone(),
+        );
+        pushed.broker = Some(self.name.clone());
+        pushed.default_topic = header.default_topic.clone();
+        pushed.default_topic_queues = header.default_topic_queues.and_then(|queues| i32::try_from(queues).ok());
+        pushed.properties = Some(text);
+        pushed.reconsume_times = Some(draft.reconsume_times);
+        pushed.unit_mode = Some(false);
+        match client.ask(&PushReply { header: pushed, body: draft.body.clone() }).await {
+            Some(answer) if answer.response_code() == ResponseCode::SUCCESS => Ok(()),
+            _ => Err(format!("push reply message to {client_id}fail.")),
+        }
+    }
+}

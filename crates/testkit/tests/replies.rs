@@ -1,0 +1,86 @@
+//! Replies to requests.
+
+mod client;
+
+use bytes::{Bytes, BytesMut};
+use client::{Client, in_memory, send_request};
+use ferrocket_protocol::{
+    Command, HeaderFormat, NoFields, ReadRequest, RequestCode, ResponseCode, encode_response,
+    request::{GetRoute, PushReply, SendForm, SendMessage},
+};
+use ferrocket_testkit::{Call, TestCluster};
+
+const REPLY_TOPIC: &str = "TestCluster_REPLY_TOPIC";
+
+fn reply(properties: &str) -> SendMessage<'_> {
+    let SendMessage { header, body, .. } = send_request(REPLY_TOPIC, 0, properties, "yes");
+    SendMessage { form: SendForm::Reply, header, body }
+}
+
+fn properties_for(client_id: &str) -> String {
+    format!("CORRELATION_ID\u{1}17\u{2}REPLY_TO_CLIENT\u{1}{client_id}\u{2}MSG_TYPE\u{1}reply\u{2}UNIQ_KEY\u{1}K\u{2}")
+}
+
+/// A client that asks, one that replies, and a reply that was pushed but not yet acknowledged.
+async fn pushed(cluster: &TestCluster) -> (Client, Client, i32, Command) {
+    let (mut asking, mut answering) = (Client::to_broker(cluster).await, Client::to_broker(cluster).await);
+    asking.announce("asker", "askers").await;
+    let opaque = answering.write(&reply(&properties_for("asker"))).await;
+    let push = asking.read().await.expect("the reply");
+    assert!(push.code == RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT.0 && !push.is_one_way(), "{push:?}");
+    (asking, answering, opaque, push)
+}
+
+async fn acknowledge(client: &mut Client, push: &Command, code: ResponseCode) {
+    let mut out = BytesMut::new();
+    let format = HeaderFormat::Json;
+    let encoded = encode_response(push.opaque, code, None, &NoFields, Bytes::new(), format, &mut out).unwrap();
+    assert_eq!(encoded.body, None);
+    client.write_raw(&out).await;
+}
+
+/// Vector `session-request-reply`.
+#[tokio::test]
+async fn a_reply_is_pushed_to_who_asked_and_the_replier_is_answered_afterwards() {
+    let cluster = in_memory().await;
+    let mut names = Client::to(&cluster, &cluster.name_servers()).await;
+    assert_eq!(names.call(&GetRoute::new(REPLY_TOPIC)).await.unwrap().queue_data[0].write_queue_nums, 1);
+    let (mut asking, mut answering, opaque, push) = pushed(&cluster).await;
+    assert!(cluster.messages(REPLY_TOPIC).is_empty(), "not before the asker has it");
+    let PushReply { header, body } = PushReply::read_request(&push).unwrap();
+    assert_eq!((&body[..], header.topic.as_str(), header.queue_id), (&b"yes"[..], REPLY_TOPIC, 0));
+    let property = |name| ferrocket_model::properties::find(header.properties.as_deref().unwrap(), name);
+    assert_eq!((property("CORRELATION_ID"), property("MSG_TYPE")), (Some("17"), Some("reply")));
+    assert!(property("PUSH_REPLY_TIME").is_some());
+    acknowledge(&mut asking, &push, ResponseCode::SUCCESS).await;
+    let answer = answering.read().await.unwrap();
+    assert_eq!((answer.opaque, answer.response_code()), (opaque, ResponseCode::SUCCESS));
+    let stored = cluster.messages(REPLY_TOPIC);
+    assert_eq!(answer.fields().find("msgId").unwrap().as_deref(), stored[0].broker_message_id());
+    assert_eq!(cluster.requests(Call::Reply), 1);
+}
+
+#[tokio::test]
+async fn a_replier_learns_that_the_asker_refused_or_left_or_was_never_there() {
+    let cluster = in_memory().await;
+    let (mut asking, mut answering, _, push) = pushed(&cluster).await;
+    acknowledge(&mut asking, &push, ResponseCode::SYSTEM_ERROR).await;
+    assert_eq!(answering.read().await.unwrap().response_code(), ResponseCode::SYSTEM_ERROR);
+    let (asking, mut answering, _, _) = pushed(&cluster).await;
+    drop(asking);
+    assert_eq!(answering.read().await.unwrap().response_code(), ResponseCode::SYSTEM_ERROR);
+    let answer = answering.answer(&reply(&properties_for("nobody"))).await.unwrap();
+    assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR);
+    assert_eq!(answer.remark().as_deref(), Some("push reply message fail, channel of <nobody> not found."));
+    assert_eq!(answering.call(&reply("")).await, Err(ResponseCode::SYSTEM_ERROR));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_asker_that_never_acknowledges_is_given_up_after_ten_seconds() {
+    let cluster = in_memory().await;
+    let (asking, mut answering, _, _) = pushed(&cluster).await;
+    let began = tokio::time::Instant::now();
+    assert_eq!(answering.read().await.unwrap().response_code(), ResponseCode::SYSTEM_ERROR);
+    assert_eq!(began.elapsed().as_secs(), 10);
+    drop(asking);
+}
