@@ -76,3 +76,10 @@ pub mod consumer {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct RepositoryReadme;
+
+/// The code of the guide's pages, compiled and run by the doc tests.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../docs/guide/sending.md")]
+    struct Sending;
+}
