@@ -82,4 +82,8 @@ struct RepositoryReadme;
 mod guide {
     #[doc = include_str!("../../../docs/guide/sending.md")]
     struct Sending;
+    #[doc = include_str!("../../../docs/guide/ordering.md")]
+    struct Ordering;
+    #[doc = include_str!("../../../docs/guide/batching.md")]
+    struct Batching;
 }
