@@ -25,10 +25,10 @@ crate::field::header_fields! {
         opt message_id: String = "msgId",
         /// The broker's id of it.
         opt broker_message_id: String = "offsetMsgId",
-        /// Its offset in the queue of half messages.
-        req table_offset: i64 = "tranStateTableOffset",
         /// The topic of half messages; via a proxy the message's own.
         opt topic: Topic = "topic",
+        /// Its offset in the queue of half messages.
+        req table_offset: i64 = "tranStateTableOffset",
         /// The transaction.
         opt transaction_id: String = "transactionId",
     }

@@ -17,10 +17,10 @@ super::request! {
         req message_id: String = "msgId",
         /// The group that sent it.
         req group: Group = "producerGroup",
-        /// Its offset in the queue of half messages.
-        req table_offset: i64 = "tranStateTableOffset",
         /// The topic.
         opt topic: Topic = "topic",
+        /// Its offset in the queue of half messages.
+        req table_offset: i64 = "tranStateTableOffset",
         /// The transaction, as the broker named it.
         opt transaction_id: String = "transactionId",
     }
