@@ -27,6 +27,8 @@ impl TestClusterBuilder {
             settings: Settings {
                 auto_create_topics: true,
                 retry_delay: None,
+                delay_divisor: 1,
+                recall_messages: true,
                 in_memory: false,
                 max_message_bytes: 4 * 1024 * 1024,
                 transaction_timeout: Duration::from_secs(2),
@@ -55,10 +57,25 @@ impl TestClusterBuilder {
         self
     }
 
-    /// How long every delay level lasts, for messages given back and for delayed ones. Default: the levels of a real broker,
-    /// 1 s, 5 s, 10 s, 30 s, 1 min and so on up to 2 h.
+    /// How long a message that a consumer gave back waits for its next try, whatever its delay level. Default: as long as the
+    /// level lasts on a real broker, 1 s, 5 s, 10 s, 30 s, 1 min and so on up to 2 h.
     pub fn retry_delay(mut self, delay: Duration) -> Self {
         self.settings.retry_delay = Some(delay);
+        self
+    }
+
+    /// Makes delays shorter: delay levels and timers last one n-th of their time, those of given back messages too unless
+    /// [`retry_delay`](Self::retry_delay) is set. Default 1; 0 means 1.
+    #[doc(alias = "messageDelayLevel")]
+    pub fn delays_divided_by(mut self, divisor: u32) -> Self {
+        self.settings.delay_divisor = divisor.max(1);
+        self
+    }
+
+    /// Whether timer messages can be taken back. Default true; real brokers refuse it unless they are told otherwise.
+    #[doc(alias = "recallMessageEnable")]
+    pub fn recall_messages(mut self, allowed: bool) -> Self {
+        self.settings.recall_messages = allowed;
         self
     }
 

@@ -16,6 +16,8 @@ pub enum Call {
     Reply,
     /// A half message is committed or rolled back.
     EndTransaction,
+    /// A timer message is taken back.
+    Recall,
     /// Messages of a queue are fetched.
     Pull,
     /// Messages are fetched by POP.
@@ -54,6 +56,7 @@ impl Call {
             RequestCode::SEND_MESSAGE | RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_BATCH_MESSAGE => Self::Send,
             RequestCode::SEND_REPLY_MESSAGE | RequestCode::SEND_REPLY_MESSAGE_V2 => Self::Reply,
             RequestCode::END_TRANSACTION => Self::EndTransaction,
+            RequestCode::RECALL_MESSAGE => Self::Recall,
             RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => Self::Pull,
             RequestCode::POP_MESSAGE => Self::Pop,
             RequestCode::ACK_MESSAGE | RequestCode::BATCH_ACK_MESSAGE => Self::Ack,

@@ -20,9 +20,9 @@ pub(crate) fn now_ms() -> i64 {
 }
 
 /// How long a delay level means; levels above the last mean the last.
-pub(crate) fn level_delay(level: i32, fixed: Option<Duration>) -> Duration {
+pub(crate) fn level_delay(level: i32) -> Duration {
     let index = usize::try_from(level.saturating_sub(1)).unwrap_or(0).min(LEVELS_S.len() - 1);
-    fixed.unwrap_or(Duration::from_secs(LEVELS_S[index]))
+    Duration::from_secs(LEVELS_S[index])
 }
 
 type Job = Box<dyn FnOnce() + Send>;

@@ -8,7 +8,12 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Schedule, fault::Faults, network::Network, observe::Observer};
+use crate::{
+    clock::{self, Schedule},
+    fault::Faults,
+    network::Network,
+    observe::Observer,
+};
 
 pub(crate) const CLUSTER: &str = "TestCluster";
 pub(crate) const TEMPLATE_QUEUES: u32 = 8;
@@ -18,11 +23,30 @@ pub(crate) const TEMPLATE_QUEUES: u32 = 8;
 pub(crate) struct Settings {
     pub(crate) auto_create_topics: bool,
     pub(crate) retry_delay: Option<Duration>,
+    pub(crate) delay_divisor: u32,
+    pub(crate) recall_messages: bool,
     pub(crate) in_memory: bool,
     pub(crate) max_message_bytes: usize,
     pub(crate) transaction_timeout: Duration,
     pub(crate) transaction_check_interval: Duration,
     pub(crate) transaction_check_max: u32,
+}
+
+impl Settings {
+    /// A delay as it is kept here.
+    pub(crate) fn divided(&self, delay: Duration) -> Duration {
+        delay / self.delay_divisor
+    }
+
+    /// How long a message of this delay level waits.
+    pub(crate) fn level_delay(&self, level: i32) -> Duration {
+        self.divided(clock::level_delay(level))
+    }
+
+    /// How long a message waits that a consumer gave back.
+    pub(crate) fn retry_delay(&self, level: i32) -> Duration {
+        self.retry_delay.unwrap_or_else(|| self.level_delay(level))
+    }
 }
 
 /// What every server of a cluster has in common.

@@ -144,7 +144,7 @@ async fn a_consumer_may_send_a_message_again_itself() {
     assert!(cluster.messages("%RETRY%shop").is_empty());
     cluster.advance(Duration::from_secs(1));
     let stored = cluster.messages("%RETRY%shop");
-    assert_eq!((stored[0].attempt(), stored[0].property("DELAY")), (2, None));
+    assert_eq!((stored[0].attempt(), stored[0].property("DELAY")), (2, Some("1")));
     again.header.reconsume_times = 17;
     client.call(&again).await.unwrap();
     cluster.advance(Duration::from_secs(1));

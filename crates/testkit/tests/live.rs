@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// Requests that this crate does not know, servers that were set up in another way, and a queue chosen at random; by the
 /// beginning of the name.
-const NOT_HERE: [&str; 33] = [
+const NOT_HERE: [&str; 32] = [
     "topic list",
     "topics of the cluster",
     "KV ",
@@ -31,7 +31,6 @@ const NOT_HERE: [&str; 33] = [
     "notification",
     "polling info",
     "query by key",
-    "recall",
     "consumer running info",
     "consumer connections",
     "producer connections",

@@ -1,6 +1,7 @@
 //! A broker: one file per group of requests.
 
 mod batch;
+mod delays;
 mod groups;
 mod offsets;
 mod producers;
@@ -32,6 +33,7 @@ use crate::{
     server::{Running, Service},
     shared::{Shared, TEMPLATE_QUEUES},
 };
+use delays::Timers;
 use groups::Groups;
 use producers::Producers;
 use replies::reply_topic;
@@ -58,6 +60,7 @@ struct State {
     groups: Groups,
     producers: Producers,
     transactions: Transactions,
+    timers: Timers,
     /// The address that is written into records.
     host: Option<SocketAddr>,
 }
@@ -229,6 +232,7 @@ impl Service for Broker {
                 return self.reply(connection, command);
             }
             RequestCode::END_TRANSACTION => return self.end_transaction(command),
+            RequestCode::RECALL_MESSAGE => self.recall(command),
             RequestCode::HEART_BEAT => self.heartbeat(connection, command),
             RequestCode::UNREGISTER_CLIENT => self.unregister(connection, command),
             RequestCode::GET_CONSUMER_LIST_BY_GROUP => self.consumer_list(command),

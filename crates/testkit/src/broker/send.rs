@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ferrocket_model::{
@@ -11,7 +11,12 @@ use ferrocket_protocol::{
     request::{ReadSendHeader, SendAnswer},
 };
 
-use super::{Broker, State, topics::refuse_name, transactions::is_half};
+use super::{
+    Broker, State,
+    delays::{Delay, is_timer},
+    topics::refuse_name,
+    transactions::is_half,
+};
 use crate::{
     answer::Answer,
     clock,
@@ -21,7 +26,6 @@ use crate::{
 };
 
 const MAX_PROPERTY_BYTES: usize = properties::MAX_BYTES;
-const MAX_TIMER_MS: i64 = 3 * 24 * 3600 * 1000;
 /// How often a group tries a message, unless its consumers say otherwise.
 pub(super) const MAX_RECONSUME_TIMES: i32 = 16;
 
@@ -38,8 +42,8 @@ impl WriteFields for Region {
 /// A message that passed all checks.
 pub(super) struct Accepted {
     pub(super) draft: Draft,
-    unique_key: String,
-    delay: Option<Duration>,
+    pub(super) unique_key: String,
+    pub(super) delay: Option<Delay>,
 }
 
 impl Broker {
@@ -73,13 +77,16 @@ impl Broker {
         draft.body = command.body().clone();
         draft.properties = header.properties.unwrap_or_default();
         let message = self.accept(draft)?;
-        let place = match message.delay {
-            None if is_half(&message.draft.properties) => self.store_half(&mut state, message.draft.clone())?,
-            _ => self.put(&mut state, &message)?,
+        let (place, handle) = match message.delay {
+            _ if !is_half(&message.draft.properties) => self.put(&mut state, &message)?,
+            None => (self.store_half(&mut state, message.draft.clone())?, None),
+            // Brokers answer success, and nobody ever sees it again.
+            Some(_) => (Place { queue_offset: 0, commit_log_offset: state.log.skip(message.draft.body.len()) }, None),
         };
         let (id, queue_id) = (state.offset_id(place), message.draft.queue_id);
         let mut answer = SendAnswer::new(ResponseCode::SUCCESS, id, queue_id, place.queue_offset);
         answer.transaction_id = Some(message.unique_key.into());
+        answer.recall_handle = handle.map(Into::into);
         Ok(answer)
     }
 
@@ -156,18 +163,17 @@ impl Broker {
     /// Checks a message and gives it the properties that brokers add.
     pub(super) fn accept(&self, mut draft: Draft) -> Result<Accepted, Answer> {
         let sent = std::mem::take(&mut draft.properties);
-        let delay = self.delay(&sent)?;
+        let delay = self.delay(&draft.topic, &sent)?;
+        let has_level = matches!(delay, Some(Delay::Level(_)));
         let ours = [name::MSG_REGION, name::TRACE_ON, name::CLUSTER, "POP_CK"];
         let mut text = String::with_capacity(sent.len() + 128);
         for (key, value) in properties::pairs(&sent).filter(|(key, _)| !ours.contains(key)) {
-            // A delayed message arrives without the wish for a delay.
-            if delay.is_none() || !is_delay(key) {
+            if !(has_level && is_timer(key)) {
                 properties::push(&mut text, key, value);
             }
         }
-        if delay.is_some() {
-            properties::push(&mut text, name::REAL_TOPIC, &draft.topic);
-            properties::push(&mut text, name::REAL_QID, &draft.queue_id.to_string());
+        if let Some(delay) = delay {
+            delay.push_properties(&draft.topic, draft.queue_id, &mut text);
         }
         properties::push(&mut text, name::MSG_REGION, "DefaultRegion");
         let unique_key = match properties::find(&sent, name::UNIQ_KEY) {
@@ -186,50 +192,6 @@ impl Broker {
         draft.properties = text;
         Ok(Accepted { draft, unique_key, delay })
     }
-
-    /// How long the message is to wait: by its delay level, else by its timer properties.
-    fn delay(&self, sent: &str) -> Result<Option<Duration>, Answer> {
-        if let Some(level) = properties::find(sent, name::DELAY) {
-            let refusal = |_| Answer::refusal(ResponseCode::SYSTEM_ERROR, "java.lang.NumberFormatException");
-            let level: i32 = level.parse().map_err(refusal)?;
-            if level > 0 {
-                return Ok(Some(clock::level_delay(level, self.shared.settings.retry_delay)));
-            }
-            return Ok(None);
-        }
-        let number = |key| match properties::find(sent, key) {
-            Some(text) => text.parse::<i64>().map(Some).map_err(|_| illegal("timer message illegal")),
-            None => Ok(None),
-        };
-        let wait =
-            match (number(name::TIMER_DELAY_SEC)?, number(name::TIMER_DELAY_MS)?, number(name::TIMER_DELIVER_MS)?) {
-                (Some(seconds), _, _) => seconds.saturating_mul(1000),
-                (_, Some(ms), _) => ms,
-                (_, _, Some(time)) => time.saturating_sub(clock::now_ms()),
-                _ => return Ok(None),
-            };
-        if wait > MAX_TIMER_MS {
-            let text = format!(
-                "timer message illegal, the delay time should not be bigger than the max delay {MAX_TIMER_MS}ms"
-            );
-            return Err(illegal(&text));
-        }
-        Ok(u64::try_from(wait).ok().filter(|wait| *wait > 0).map(Duration::from_millis))
-    }
-
-    fn put(self: &Arc<Self>, state: &mut State, message: &Accepted) -> Result<Place, Answer> {
-        let Some(delay) = message.delay else {
-            return self.store(state, &message.draft).ok_or_else(queue_is_gone);
-        };
-        // A broker stores it in a topic of its own first; the id is of that place.
-        let commit_log_offset = state.log.skip(message.draft.body.len() + message.draft.properties.len());
-        self.store_later(delay, message.draft.clone());
-        Ok(Place { queue_offset: 0, commit_log_offset })
-    }
-}
-
-fn is_delay(property: &str) -> bool {
-    matches!(property, name::DELAY | name::TIMER_DELAY_SEC | name::TIMER_DELAY_MS | name::TIMER_DELIVER_MS)
 }
 
 /// Between the choice of the queue and the storing nothing lets go of the lock; so never.

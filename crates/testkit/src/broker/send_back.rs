@@ -8,7 +8,7 @@ use ferrocket_model::{
 use ferrocket_protocol::{Command, ReadRequest, ResponseCode, message::StoredMessages, request::SendBack};
 
 use super::{Broker, send::MAX_RECONSUME_TIMES};
-use crate::{answer::Answer, clock, log::Draft};
+use crate::{answer::Answer, log::Draft};
 
 impl Broker {
     pub(super) fn send_back(self: &Arc<Self>, command: &Command) -> Answer {
@@ -72,7 +72,7 @@ impl Broker {
         } else {
             let chosen = stored.reconsume_times.saturating_add(3);
             let level = if request.delay_level == 0 { chosen } else { request.delay_level };
-            self.store_later(clock::level_delay(level, self.shared.settings.retry_delay), draft);
+            self.store_later(self.shared.settings.retry_delay(level), draft);
         }
         Answer::success()
     }

@@ -1,0 +1,187 @@
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use ferrocket_model::{
+    properties::{self, name},
+    system,
+};
+use ferrocket_protocol::{
+    Command, FieldSink, ReadRequest, ResponseCode, WriteFields,
+    request::{RecallMessage, RecallTarget, Recalled},
+};
+
+use super::{
+    Broker, State,
+    send::{Accepted, illegal, queue_is_gone},
+};
+use crate::{answer::Answer, clock, log::Place};
+
+const MAX_TIMER_MS: i64 = 3 * 24 * 3600 * 1000;
+/// Timers go off at multiples of this.
+const GRID_MS: i64 = 1000;
+/// When a timer message is due. A message that has it is no timer message any more.
+const TIMER_OUT_MS: &str = "TIMER_OUT_MS";
+
+/// How long a message waits before it is delivered.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Delay {
+    /// By its delay level.
+    Level(Duration),
+    /// By its timer properties.
+    Timer { wait: Duration, out_ms: i64 },
+}
+
+impl Delay {
+    fn wait(self) -> Duration {
+        match self {
+            Self::Level(wait) | Self::Timer { wait, .. } => wait,
+        }
+    }
+
+    /// The properties that a message gets with its delay. Those that asked for it stay.
+    pub(super) fn push_properties(self, topic: &str, queue_id: u32, text: &mut String) {
+        if let Self::Timer { out_ms, .. } = self {
+            properties::set(text, TIMER_OUT_MS, &out_ms.to_string());
+        }
+        properties::set(text, name::REAL_TOPIC, topic);
+        properties::set(text, name::REAL_QID, &queue_id.to_string());
+    }
+}
+
+/// Timer messages that wait, by a number of their own: their topic and unique id.
+#[derive(Default)]
+pub(super) struct Timers {
+    waiting: HashMap<u64, (String, String)>,
+}
+
+/// What every answer to a recall carries.
+struct WithRegion<F>(F);
+
+impl<F: WriteFields> WriteFields for WithRegion<F> {
+    fn write_fields(&self, sink: &mut dyn FieldSink) {
+        sink.text("MSG_REGION", "DefaultRegion");
+        self.0.write_fields(sink);
+    }
+}
+
+/// Whether a property asks for a time of delivery; a delay level wins over it and takes it away.
+pub(super) fn is_timer(property: &str) -> bool {
+    matches!(property, name::TIMER_DELAY_SEC | name::TIMER_DELAY_MS | name::TIMER_DELIVER_MS)
+}
+
+impl Broker {
+    /// How long the message is to wait: by its delay level, else by its timer properties.
+    pub(super) fn delay(&self, topic: &str, sent: &str) -> Result<Option<Delay>, Answer> {
+        let settings = &self.shared.settings;
+        if let Some(level) = properties::find(sent, name::DELAY) {
+            let refusal = |_| Answer::refusal(ResponseCode::SYSTEM_ERROR, "java.lang.NumberFormatException");
+            let level: i32 = level.parse().map_err(refusal)?;
+            if level > 0 {
+                let is_retry = topic.starts_with(system::RETRY_PREFIX);
+                let wait = if is_retry { settings.retry_delay(level) } else { settings.level_delay(level) };
+                return Ok(Some(Delay::Level(wait)));
+            }
+        }
+        if properties::find(sent, TIMER_OUT_MS).is_some() {
+            return Ok(None);
+        }
+        let number = |key| match properties::find(sent, key) {
+            Some(text) => text.parse::<i64>().map(Some).map_err(|_| illegal("timer message illegal")),
+            None => Ok(None),
+        };
+        let now = clock::now_ms();
+        let wait =
+            match (number(name::TIMER_DELAY_SEC)?, number(name::TIMER_DELAY_MS)?, number(name::TIMER_DELIVER_MS)?) {
+                (Some(seconds), _, _) => seconds.saturating_mul(1000),
+                (_, Some(ms), _) => ms,
+                (_, _, Some(time)) => time.saturating_sub(now),
+                _ => return Ok(None),
+            };
+        if wait > MAX_TIMER_MS {
+            let text = format!(
+                "timer message illegal, the delay time should not be bigger than the max delay {MAX_TIMER_MS}ms"
+            );
+            return Err(illegal(&text));
+        }
+        let Some(until) = u64::try_from(wait).ok().filter(|wait| *wait > 0) else { return Ok(None) };
+        let deliver_ms = now.saturating_add(wait);
+        // An exact multiple is moved back by one.
+        let out_ms = (deliver_ms - 1).div_euclid(GRID_MS) * GRID_MS;
+        Ok(Some(Delay::Timer { wait: settings.divided(Duration::from_millis(until)), out_ms }))
+    }
+
+    /// Stores a message that was accepted, now or when its time comes. With the handle that takes it back, if it has a timer.
+    pub(super) fn put(
+        self: &Arc<Self>,
+        state: &mut State,
+        message: &Accepted,
+    ) -> Result<(Place, Option<String>), Answer> {
+        let Accepted { draft, unique_key, delay } = message;
+        let Some(delay) = *delay else {
+            return Ok((self.store(state, draft).ok_or_else(queue_is_gone)?, None));
+        };
+        // A broker stores it in a topic of its own first; the id is of that place.
+        let commit_log_offset = state.log.skip(draft.body.len() + draft.properties.len());
+        let place = Place { queue_offset: 0, commit_log_offset };
+        let Delay::Timer { out_ms, .. } = delay else {
+            self.store_later(delay.wait(), draft.clone());
+            return Ok((place, None));
+        };
+        let number = self.shared.next_number();
+        state.timers.waiting.insert(number, (draft.topic.clone(), unique_key.clone()));
+        // Weak, or the cluster would keep itself alive.
+        let (broker, draft) = (Arc::downgrade(self), draft.clone());
+        let handle = RecallTarget {
+            topic: draft.topic.as_str().into(),
+            broker: self.name.as_str().into(),
+            timestamp: out_ms.saturating_add(1).to_string(),
+            message_id: unique_key.clone(),
+        };
+        self.shared.schedule.after(delay.wait(), move || {
+            let Some(broker) = broker.upgrade() else { return };
+            let mut state = broker.state.lock();
+            if state.timers.waiting.remove(&number).is_some() {
+                broker.store(&mut state, &draft);
+            }
+            drop(state);
+            broker.shared.observer.ring();
+        });
+        Ok((place, Some(handle.write()).filter(|_| !handle.topic.as_str().starts_with(system::RETRY_PREFIX))))
+    }
+
+    pub(super) fn recall(&self, command: &Command) -> Answer {
+        match self.take_back(command) {
+            Ok(recalled) => {
+                Answer::success().with_remark("not set any response code").with_fields(WithRegion(recalled))
+            }
+            Err(refusal) => refusal.with_fields(WithRegion(ferrocket_protocol::NoFields)),
+        }
+    }
+
+    fn take_back(&self, command: &Command) -> Result<Recalled, Answer> {
+        let request = RecallMessage::read_request(command).map_err(|error| Answer::unreadable(&error))?;
+        if !self.shared.settings.recall_messages {
+            return Err(Answer::refusal(ResponseCode::NO_PERMISSION, "recall failed, operation is forbidden"));
+        }
+        let mut state = self.state.lock();
+        let topic = request.topic.as_str();
+        if state.log.topic(topic).is_none() {
+            let text = format!("recall failed, the topic[{topic}] not exist");
+            return Err(Answer::refusal(ResponseCode::TOPIC_NOT_EXIST, text));
+        }
+        let refuse = |why: &str| Err(Answer::refusal(ResponseCode::ILLEGAL_OPERATION, why));
+        let Some(target) = RecallTarget::read(&request.handle) else { return refuse("recall handle is invalid") };
+        if target.topic != request.topic {
+            return refuse("recall failed, topic not match");
+        }
+        if target.broker.as_str() != self.name {
+            return refuse("recall failed, broker service not available");
+        }
+        let left = target.timestamp.parse::<i64>().unwrap_or(-1).saturating_sub(clock::now_ms());
+        if left <= 0 || left >= MAX_TIMER_MS {
+            return refuse("recall failed, timestamp invalid");
+        }
+        // Also success when it is not there.
+        state.timers.waiting.retain(|_, (other, id)| other.as_str() != topic || *id != target.message_id);
+        Ok(Recalled::new(target.message_id))
+    }
+}
