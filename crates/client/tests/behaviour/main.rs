@@ -4,6 +4,7 @@
 mod consuming;
 mod groups;
 mod names;
+mod producing;
 mod recovery;
 mod sending;
 mod server;
