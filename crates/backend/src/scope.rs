@@ -16,6 +16,8 @@ pub enum Stage {
     Consumers,
     /// Then these.
     Producers,
+    /// Then what has watched them.
+    Trace,
 }
 
 /// Something that a client must end before itself.

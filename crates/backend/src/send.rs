@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ferrocket_model::{BrokerName, Group, MessageQueue, RecallHandle, SendStatus};
+use ferrocket_model::{BrokerName, Group, MessageQueue, RecallHandle, SendStatus, TraceHint};
 use tokio::time::Instant;
 
 use crate::{BoxFuture, Outcome};
@@ -90,12 +90,22 @@ pub struct Sent {
     pub transaction_id: Option<Box<str>>,
     /// Takes a timer message back.
     pub recall_handle: Option<RecallHandle>,
+    /// What the server says about message trace, where that is not the usual.
+    pub trace: Option<Box<TraceHint>>,
 }
 
 impl Sent {
     /// A message that is stored.
     pub fn new(status: SendStatus, queue_id: u32, offset: Option<u64>) -> Self {
-        Self { status, queue_id, offset, broker_message_id: None, transaction_id: None, recall_handle: None }
+        Self {
+            status,
+            queue_id,
+            offset,
+            broker_message_id: None,
+            transaction_id: None,
+            recall_handle: None,
+            trace: None,
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub struct ClientBuilder {
     namespace: Option<String>,
     legacy_namespace: Option<String>,
     vip_channel: bool,
+    #[cfg(feature = "trace")]
+    trace: Option<ferrocket_trace::MessageTrace>,
     options: Options,
     request_timeout: Duration,
     route_refresh: Duration,
@@ -47,6 +49,8 @@ impl ClientBuilder {
             namespace: None,
             legacy_namespace: None,
             vip_channel: false,
+            #[cfg(feature = "trace")]
+            trace: None,
             options: Options::default(),
             request_timeout: Duration::from_secs(3),
             route_refresh: Duration::from_secs(30),
@@ -128,6 +132,14 @@ impl ClientBuilder {
     #[doc(alias = "vipChannelEnabled")]
     pub fn vip_channel(mut self, on: bool) -> Self {
         self.vip_channel = on;
+        self
+    }
+
+    /// RocketMQ's own message trace: records of what is sent, in a topic of their own. Default: off.
+    #[cfg(feature = "trace")]
+    #[doc(alias = "enableTrace")]
+    pub fn message_trace(mut self, trace: ferrocket_trace::MessageTrace) -> Self {
+        self.trace = Some(trace);
         self
     }
 
@@ -270,7 +282,10 @@ impl ClientBuilder {
             budget: Arc::new(Budget::new(self.max_buffer_bytes)),
             request_timeout: self.request_timeout,
         };
-        Ok(Client::new(stack, remoting, self.shutdown_timeout))
+        let client = Client::new(stack, remoting, self.shutdown_timeout);
+        #[cfg(feature = "trace")]
+        let client = client.traced(self.trace);
+        Ok(client)
     }
 
     fn addresses(&self) -> Result<Vec<String>, SetupError> {
@@ -325,6 +340,10 @@ impl ClientBuilder {
             if text.trim().is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '%') {
                 return Err(wrong(option, &format!("{text:?} must not be blank, and have neither blanks nor '%'")));
             }
+        }
+        #[cfg(feature = "trace")]
+        if let Some(Err(problem)) = self.trace.as_ref().map(ferrocket_trace::MessageTrace::check) {
+            return Err(wrong("message_trace", &problem));
         }
         if self.request_timeout.is_zero() {
             return Err(wrong("request_timeout", "0 leaves no time for an answer"));

@@ -28,11 +28,39 @@ struct Inner {
     remoting: Arc<RemotingBackend>,
     shutdown_timeout: Duration,
     ending: Ending,
+    #[cfg(feature = "trace")]
+    tracer: Option<Arc<ferrocket_trace::Tracer>>,
 }
+
+/// The group of the producer that sends trace records, as Java's begin.
+#[cfg(feature = "trace")]
+const TRACE_GROUP: &str = "_INNER_TRACE_PRODUCER";
 
 impl Client {
     pub(crate) fn new(stack: Stack, remoting: Arc<RemotingBackend>, shutdown_timeout: Duration) -> Self {
-        Self { inner: Arc::new(Inner { stack, remoting, shutdown_timeout, ending: Ending::new() }) }
+        Self {
+            inner: Arc::new(Inner {
+                stack,
+                remoting,
+                shutdown_timeout,
+                ending: Ending::new(),
+                #[cfg(feature = "trace")]
+                tracer: None,
+            }),
+        }
+    }
+
+    /// With message trace. Records go through a producer that ends after all others.
+    #[cfg(feature = "trace")]
+    pub(crate) fn traced(mut self, trace: Option<ferrocket_trace::MessageTrace>) -> Self {
+        use ferrocket_backend::{Managed, Scope};
+        if let (Some(trace), Some(inner)) = (trace, Arc::get_mut(&mut self.inner)) {
+            let own = Stack { scope: Arc::new(Scope::new()), ..inner.stack.clone() };
+            let tracer = Arc::new(ferrocket_trace::Tracer::start(trace, Producer::builder(own, TRACE_GROUP)));
+            inner.stack.scope.add(&(tracer.clone() as Arc<dyn Managed>));
+            inner.tracer = Some(tracer);
+        }
+        self
     }
 
     pub(crate) fn remoting(&self) -> &RemotingBackend {
@@ -55,7 +83,12 @@ impl Client {
 
     /// A producer of a group.
     pub fn producer(&self, group: impl Into<Group>) -> ProducerBuilder {
-        Producer::builder(self.inner.stack.clone(), group)
+        let builder = Producer::builder(self.inner.stack.clone(), group);
+        #[cfg(feature = "trace")]
+        if let Some(tracer) = &self.inner.tracer {
+            return builder.interceptor((**tracer).clone());
+        }
+        builder
     }
 
     /// A producer of a group that sends half messages; `checker` answers when brokers ask what became of one.
@@ -64,7 +97,12 @@ impl Client {
         group: impl Into<Group>,
         checker: impl TransactionChecker,
     ) -> TransactionProducerBuilder {
-        TransactionProducer::builder(self.inner.stack.clone(), group, checker)
+        let builder = TransactionProducer::builder(self.inner.stack.clone(), group, checker);
+        #[cfg(feature = "trace")]
+        if let Some(tracer) = &self.inner.tracer {
+            return builder.interceptor((**tracer).clone());
+        }
+        builder
     }
 
     /// A push consumer of a group: messages come to a listener.
@@ -209,7 +247,7 @@ impl Client {
 async fn end(stack: Stack, deadline: Duration) -> Vec<Leftover> {
     let until = Instant::now() + deadline;
     let mut leftovers = Vec::new();
-    for stage in [Stage::Consumers, Stage::Producers] {
+    for stage in [Stage::Consumers, Stage::Producers, Stage::Trace] {
         let left = until.saturating_duration_since(Instant::now());
         // All of one stage side by side; each has a deadline of its own.
         let endings = stack.scope.members(stage).into_iter().map(|member| member.end(left));

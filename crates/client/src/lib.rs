@@ -54,6 +54,9 @@ pub use ferrocket_producer::{
     TransactionProducer, TransactionState,
 };
 
+#[cfg(feature = "trace")]
+pub use ferrocket_trace::MessageTrace;
+
 /// Options and extension points of producers.
 pub mod producer {
     pub use ferrocket_producer::{

@@ -37,7 +37,7 @@ pub use name::{Group, InvalidName, Topic};
 pub use namespace::Namespace;
 pub use position::{ConsumeFrom, SeekTo};
 pub use queue::{BrokerName, MessageQueue};
-pub use receipt::{MessageId, RecallHandle, ReceiptParts, SendReceipt, SendStatus};
+pub use receipt::{MessageId, RecallHandle, ReceiptParts, SendReceipt, SendStatus, TraceHint};
 pub use received::{NotARequest, ReceivedMessage, ReceivedParts, Reply, Source};
 pub use revocation::Revocation;
 pub use route::{Route, RouteBroker};

@@ -56,7 +56,18 @@ pub struct ReceiptParts {
     pub broker_message_id: Option<Box<str>>,
     pub transaction_id: Option<Box<str>>,
     pub recall_handle: Option<RecallHandle>,
+    pub trace: Option<Box<TraceHint>>,
     pub attempts: Vec<Attempt>,
+}
+
+/// What a server says about message trace.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct TraceHint {
+    /// The region, if it is not the default one.
+    pub region: Option<Box<str>>,
+    /// Whether the message is to be traced.
+    pub is_on: bool,
 }
 
 impl From<ReceiptParts> for SendReceipt {
@@ -102,6 +113,18 @@ impl SendReceipt {
     /// Takes the message back before it is delivered; given for timer messages only.
     pub fn recall_handle(&self) -> Option<&RecallHandle> {
         self.parts.recall_handle.as_ref()
+    }
+
+    /// The server's region, if it is not the default one. For message trace.
+    #[doc(hidden)]
+    pub fn region(&self) -> Option<&str> {
+        self.parts.trace.as_ref()?.region.as_deref()
+    }
+
+    /// Whether the server wants the message to be traced. For message trace.
+    #[doc(hidden)]
+    pub fn is_traced(&self) -> bool {
+        self.parts.trace.as_ref().is_none_or(|trace| trace.is_on)
     }
 
     /// All attempts, the successful one last. Empty when the first one succeeded. More than one may mean a duplicate on

@@ -56,7 +56,7 @@ impl Members {
         let mut watches = Vec::new();
         if !core.options.interceptors.is_empty() {
             for (message, id) in messages.iter_mut().zip(&ids) {
-                let (watch, seen) = Watch::open(core, message, id);
+                let (watch, seen) = Watch::open(core, message, id, false);
                 watches.push(watch);
                 if let Err(failure) = seen {
                     return (Err((failure, messages)), watches);
@@ -139,6 +139,7 @@ fn split(job: &mut Job, stored: Stored) -> Vec<SendReceipt> {
                 broker_message_id: one.or_else(|| broker_ids.next()).map(Box::from),
                 transaction_id: None,
                 recall_handle: None,
+                trace: sent.trace.clone(),
                 attempts: attempts.clone(),
             })
         })

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ferrocket_backend::{EventStream, ServerEvent, TransactionCheck, spawn};
-use ferrocket_model::TransactionState;
+use ferrocket_model::{TransactionState, properties::name};
 use tokio::{
     sync::{Notify, Semaphore},
     time::Instant,
@@ -99,6 +99,8 @@ async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) 
     let TransactionCheck { half, answer } = check;
     let (id, topic) = (half.id().clone(), half.topic().clone());
     let transaction_id = half.transaction_id().map(str::to_owned);
+    let marks = [half.tag(), half.property(name::KEYS), half.broker_message_id()];
+    let [tag, keys, broker_message_id] = marks.map(|text| text.map(str::to_owned));
     let state = match ask(checker, half).await {
         Ok(state) => state,
         Err(problem) => {
@@ -110,6 +112,9 @@ async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) 
         group: core.group.clone(),
         topic,
         message_id: id.clone(),
+        tag,
+        keys,
+        broker_message_id,
         transaction_id,
         state,
         from_check: true,

@@ -1,6 +1,9 @@
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
-use ferrocket_model::{BoxError, ErrorKind, Failure, Group, Message, MessageId, SendReceipt, Topic, TransactionState};
+use ferrocket_model::{
+    BoxError, DeliveryTime, ErrorKind, Failure, Group, Message, MessageId, SendReceipt, Topic, TransactionState,
+    properties,
+};
 
 use crate::{SendError, core::Core, job::operation};
 
@@ -57,6 +60,14 @@ pub struct SendContext {
     pub message_id: MessageId,
     /// The size of the body as given.
     pub body_bytes: usize,
+    /// The tag, as interceptors left it; not yet known in [`before_send`](ProducerInterceptor::before_send).
+    pub tag: Option<String>,
+    /// The keys, blanks between them, as interceptors left them.
+    pub keys: Option<String>,
+    /// When the broker is to hand it out.
+    pub delivery: DeliveryTime,
+    /// Whether it is a half message.
+    pub is_half: bool,
     /// When the send began.
     pub started: Instant,
 }
@@ -72,6 +83,12 @@ pub struct TransactionEnd {
     pub topic: Topic,
     /// The half message.
     pub message_id: MessageId,
+    /// Its tag.
+    pub tag: Option<String>,
+    /// Its keys, blanks between them.
+    pub keys: Option<String>,
+    /// The broker's id of it.
+    pub broker_message_id: Option<String>,
     /// The transaction, as the broker named it.
     pub transaction_id: Option<String>,
     /// What becomes of it.
@@ -94,12 +111,21 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Shows the message to every interceptor, until one refuses it. Those that have seen it see the end, too.
-    pub(crate) fn open(core: &Arc<Core>, message: &mut Message, id: &MessageId) -> (Self, Result<(), Box<Failure>>) {
+    pub(crate) fn open(
+        core: &Arc<Core>,
+        message: &mut Message,
+        id: &MessageId,
+        is_half: bool,
+    ) -> (Self, Result<(), Box<Failure>>) {
         let context = SendContext {
             group: core.group.clone(),
             topic: message.topic().clone(),
             message_id: id.clone(),
             body_bytes: message.body().len(),
+            tag: None,
+            keys: None,
+            delivery: message.delivery(),
+            is_half,
             started: tokio::time::Instant::now().into_std(),
         };
         let mut watch = Self { core: core.clone(), context, ran: 0, is_open: true };
@@ -116,6 +142,9 @@ impl Watch {
             };
             return (watch, Err(Box::new(refused)));
         }
+        watch.context.tag = message.tag().map(str::to_owned);
+        watch.context.keys = message.property(properties::name::KEYS).map(str::to_owned);
+        watch.context.delivery = message.delivery();
         (watch, Ok(()))
     }
 

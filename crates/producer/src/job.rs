@@ -147,7 +147,7 @@ impl Job {
     /// Shows the message to the interceptors. Batches show theirs when they are made.
     pub(crate) fn intercept(&mut self) -> Result<(), Box<Failure>> {
         if !self.core.options.interceptors.is_empty() {
-            let (watch, seen) = Watch::open(&self.core, &mut self.message, &self.id);
+            let (watch, seen) = Watch::open(&self.core, &mut self.message, &self.id, self.kind == SendKind::Half);
             self.extra().watches.push(watch);
             return seen;
         }

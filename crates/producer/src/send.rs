@@ -163,6 +163,7 @@ pub(crate) fn receipt(job: &mut Job, stored: Stored) -> SendReceipt {
         broker_message_id: sent.broker_message_id,
         transaction_id: sent.transaction_id,
         recall_handle: sent.recall_handle,
+        trace: sent.trace,
         attempts,
     })
 }

@@ -104,6 +104,15 @@ operation_error! {
 pub struct Transaction {
     core: Arc<Core>,
     receipt: SendReceipt,
+    /// Tag and keys, for interceptors.
+    marks: Marks,
+}
+
+/// Tag and keys of a message, where somebody wants to know.
+#[derive(Default)]
+struct Marks {
+    tag: Option<String>,
+    keys: Option<String>,
 }
 
 impl Transaction {
@@ -161,12 +170,15 @@ impl Transaction {
     #[doc(alias = "endTransaction")]
     pub fn end(self, state: TransactionState) -> BoxFuture<'static, Result<(), TransactionError>> {
         Box::pin(async move {
-            let Self { core, receipt } = self;
+            let Self { core, receipt, marks } = self;
             let topic = receipt.queue().map(MessageQueue::topic);
             interceptor::transaction_ends(&core, || TransactionEnd {
                 group: core.group.clone(),
                 topic: topic.cloned().unwrap_or_else(|| "".into()),
                 message_id: receipt.message_id().clone(),
+                tag: marks.tag,
+                keys: marks.keys,
+                broker_message_id: receipt.broker_message_id().map(str::to_owned),
                 transaction_id: receipt.transaction_id().map(str::to_owned),
                 state,
                 from_check: false,
@@ -209,5 +221,11 @@ pub(crate) fn begin(plan: Plan, message: Message) -> BoxFuture<'static, Result<T
     if let Err(failure) = job.intercept() {
         return Box::pin(std::future::ready(Err(job.failed(failure))));
     }
-    Box::pin(async move { Ok(Transaction { receipt: send::slowly(job).await?, core }) })
+    let marks = if core.options.interceptors.is_empty() {
+        Marks::default()
+    } else {
+        let keys = job.message.property(name::KEYS).map(str::to_owned);
+        Marks { tag: job.message.tag().map(str::to_owned), keys }
+    };
+    Box::pin(async move { Ok(Transaction { receipt: send::slowly(job).await?, core, marks }) })
 }

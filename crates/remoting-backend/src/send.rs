@@ -3,7 +3,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use ferrocket_backend::{BatchMessage, BodyEncoding, BoxFuture, Outcome, Probed, SendKind, SendRequest, Sends, Sent};
 use ferrocket_model::{
-    BrokerName, Failure, Group, RecallHandle, SendStatus, Topic,
+    BrokerName, Failure, Group, RecallHandle, SendStatus, Topic, TraceHint,
     properties::{self, name},
     system,
 };
@@ -192,6 +192,7 @@ fn sent(answer: SendAnswer) -> Sent {
     let mut sent = Sent::new(status, answer.queue_id, Some(answer.queue_offset));
     sent.broker_message_id = (!answer.message_id.is_empty()).then_some(answer.message_id);
     sent.transaction_id = answer.transaction_id;
+    sent.trace = answer.trace.map(|trace| Box::new(TraceHint { region: trace.region, is_on: trace.is_on }));
     sent.recall_handle = answer.recall_handle.map(|handle| RecallHandle::from_server(&handle));
     sent
 }

@@ -8,3 +8,5 @@ mod producing;
 mod recovery;
 mod sending;
 mod server;
+#[cfg(feature = "trace")]
+mod trace;

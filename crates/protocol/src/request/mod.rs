@@ -33,7 +33,7 @@ pub use pull::{Pull, PullAnswer, PullAnswerFields, PullFlags, PullHeader};
 pub use push_reply::{PushReply, PushReplyHeader};
 pub use recall::{RecallMessage, RecallTarget, Recalled};
 pub use route::GetRoute;
-pub use send::{ReadSendHeader, SendAnswer, SendForm, SendHeader, SendMessage};
+pub use send::{ReadSendHeader, SendAnswer, SendForm, SendHeader, SendMessage, TraceSwitch};
 pub use send_back::SendBack;
 pub use unregister::Unregister;
 

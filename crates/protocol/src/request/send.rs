@@ -160,7 +160,27 @@ pub struct SendAnswer {
     pub recall_handle: Option<Box<str>>,
     /// The id of an inner batch.
     pub batch_id: Option<Box<str>>,
+    /// What the broker says about message trace, where that is not the usual.
+    pub trace: Option<Box<TraceSwitch>>,
 }
+
+/// What a broker says about message trace in the answer to a send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceSwitch {
+    /// `MSG_REGION`: the broker's region, if it has another than `DefaultRegion`.
+    pub region: Option<Box<str>>,
+    /// `TRACE_ON`: whether the message is to be traced.
+    pub is_on: bool,
+}
+
+impl Default for TraceSwitch {
+    fn default() -> Self {
+        Self { region: None, is_on: true }
+    }
+}
+
+/// What brokers say that were given no name for their region.
+const DEFAULT_REGION: &str = "DefaultRegion";
 
 impl SendAnswer {
     /// An answer of a server.
@@ -173,6 +193,7 @@ impl SendAnswer {
             transaction_id: None,
             recall_handle: None,
             batch_id: None,
+            trace: None,
         }
     }
 }
@@ -184,8 +205,9 @@ impl WriteFields for SendAnswer {
                 sink.text(name, value);
             }
         };
-        sink.text("MSG_REGION", "DefaultRegion");
-        sink.text("TRACE_ON", "true");
+        let trace = self.trace.as_deref();
+        sink.text("MSG_REGION", trace.and_then(|trace| trace.region.as_deref()).unwrap_or(DEFAULT_REGION));
+        sink.boolean("TRACE_ON", trace.is_none_or(|trace| trace.is_on));
         optional("batchUniqId", &self.batch_id, sink);
         sink.text("msgId", &self.message_id);
         self.queue_id.write("queueId", sink);
@@ -216,6 +238,10 @@ impl Response for SendAnswer {
                 b"queueOffset" => queue_offset = Some(field::read_value("queueOffset", &value)?),
                 b"transactionId" => answer.transaction_id = Some(text(&value)?),
                 b"recallHandle" => answer.recall_handle = Some(text(&value)?),
+                b"MSG_REGION" if *value != *DEFAULT_REGION.as_bytes() => {
+                    answer.trace.get_or_insert_default().region = Some(text(&value)?);
+                }
+                b"TRACE_ON" if *value == *b"false" => answer.trace.get_or_insert_default().is_on = false,
                 b"batchUniqId" => answer.batch_id = Some(text(&value)?),
                 _ => {}
             }
