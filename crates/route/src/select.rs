@@ -43,14 +43,16 @@ impl QueueChooser {
         if last.is_none() && faults.is_clean() {
             return at(0);
         }
-        let other = |queue: &&MessageQueue| last != Some(queue.broker());
-        let round = || (0..queues.len()).filter_map(at);
-        round()
-            .filter(other)
-            .find(|queue| faults.is_available(queue.broker(), now))
-            .or_else(|| round().filter(other).find(|queue| faults.is_reachable(queue.broker(), now)))
-            .or_else(|| round().find(other))
-            .or_else(|| at(0))
+        let other = |queue: &MessageQueue| last != Some(queue.broker());
+        let round = || (0..queues.len()).filter_map(|step| Some((step, at(step)?)));
+        let (passed, queue) = round()
+            .find(|(_, queue)| other(queue) && faults.is_available(queue.broker(), now))
+            .or_else(|| round().find(|(_, queue)| other(queue) && faults.is_reachable(queue.broker(), now)))
+            .or_else(|| round().find(|(_, queue)| other(queue)))
+            .or_else(|| Some((0, at(0)?)))?;
+        // The next turn begins behind this queue. Else the first queue behind those of a broker that is away gets their share too.
+        self.next.fetch_add(passed, Ordering::Relaxed);
+        Some(queue)
     }
 }
 
