@@ -15,7 +15,7 @@ use crate::{
 ///
 /// Tags, keys and properties are given as text and kept in wire form. They are checked when the message is sent
 /// (or earlier, by [`check`](Self::check)); nothing here panics. Cloning shares the body.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct Message {
     topic: Topic,
@@ -25,6 +25,18 @@ pub struct Message {
     invalid: Option<Box<InvalidMessage>>,
     /// Which system properties are there, so that a send need not look for them.
     noted: Noted,
+}
+
+/// Sizes instead of contents: a message is printed with every error that gives it back (S9).
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("topic", &self.topic)
+            .field("tag", &self.tag())
+            .field("body_bytes", &self.body.len())
+            .field("property_bytes", &self.properties.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// When the broker hands a message out.

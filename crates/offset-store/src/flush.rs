@@ -62,6 +62,7 @@ impl Progress {
 
     async fn write_broker(&self, offsets: Vec<(MessageQueue, u64)>, timeout: Duration) -> Vec<MessageQueue> {
         let mut failed = Vec::new();
+        let mut first_error = None;
         let deadline = tokio::time::Instant::now() + timeout;
         for (queue, offset) in offsets {
             let one = [(queue.clone(), offset)];
@@ -73,8 +74,13 @@ impl Progress {
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => format!("no answer within {timeout:?}"),
             };
-            tracing::warn!(group = %self.group, %queue, offset, error, "an offset could not be stored; it is tried again");
+            first_error.get_or_insert(error);
             failed.push(queue);
+        }
+        // One line, however many queues the broker has: they mostly fail for one reason.
+        if let (Some(error), Some(queue)) = (first_error, failed.first()) {
+            let (group, queues) = (&self.group, failed.len());
+            tracing::warn!(%group, %queue, queues, error, "offsets could not be stored; they are tried again");
         }
         failed
     }
