@@ -40,6 +40,7 @@ const TABLE: &[Example] = &[
     counted("one_way", &["--messages", "5"]),
     counted("ordered_by_key", &["--messages", "5"]),
     counted("quickstart", &["--messages", "1000"]),
+    counted("request_reply", &["--messages", "3"]),
     counted("stream_send", &["--messages", "300"]),
     counted("two_clusters", &["--messages", "3"]),
 ];

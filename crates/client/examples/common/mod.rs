@@ -80,7 +80,7 @@ impl End {
             return;
         }
         if self.0.left.load(Ordering::SeqCst) > 0 {
-            let _ = tokio::time::timeout(Duration::from_secs(30), self.0.zero.notified()).await;
+            let _ = tokio::time::timeout(Duration::from_secs(60), self.0.zero.notified()).await;
         }
         assert_eq!(self.0.left.load(Ordering::SeqCst), 0, "the messages did not come");
     }
