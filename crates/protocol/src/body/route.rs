@@ -1,10 +1,10 @@
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
 use ferrocket_model::{MessageQueue, Topic};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::nullable;
+use super::Reader;
 use crate::{Command, DecodeError, Response};
 
 const PERM_READ: i32 = 4;
@@ -12,6 +12,8 @@ const PERM_WRITE: i32 = 2;
 const PERM_INHERIT: i32 = 1;
 /// The most queues of a whole route. A small body can name many brokers, and each of them many queues.
 const MAX_QUEUES: usize = 262_144;
+/// The most brokers. An entry of three bytes becomes one of a hundred.
+const MAX_BROKERS: usize = 65_536;
 
 /// Where the queues of a topic are, as the name server says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +62,28 @@ impl BrokerAddresses {
         self.slaves.get(&id).or_else(|| self.slaves.get(&id.checked_add(1)?)).map(String::as_str)
     }
 
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut broker = Self::default();
+        reader.object(&mut |reader, key| {
+            match key {
+                "brokerName" => broker.name = reader.owned_text()?,
+                "cluster" => broker.cluster = reader.owned_text()?,
+                "brokerAddrs" => reader.object(&mut |reader, id| {
+                    let id: u64 = id.parse().map_err(|_| DecodeError::Body(format!("{id:.40} is no broker id")))?;
+                    let Some(address) = reader.text()?.map(Cow::into_owned) else { return Ok(()) };
+                    match id {
+                        0 => broker.master = Some(address),
+                        id => drop(broker.slaves.insert(id, address)),
+                    }
+                    Ok(())
+                })?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(broker)
+    }
+
     /// The master, or any other.
     pub fn any(&self) -> Option<&str> {
         self.master.as_deref().or_else(|| self.slaves.values().next().map(String::as_str))
@@ -67,11 +91,10 @@ impl BrokerAddresses {
 }
 
 /// The queues of one broker.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct QueueData {
     /// The broker's name.
-    #[serde(deserialize_with = "nullable")]
     pub broker_name: String,
     /// 4 read, 2 write.
     pub perm: i32,
@@ -81,6 +104,24 @@ pub struct QueueData {
     pub topic_sys_flag: i32,
     /// How many queues can be written.
     pub write_queue_nums: u32,
+}
+
+impl QueueData {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut data = Self::default();
+        reader.object(&mut |reader, key| {
+            match key {
+                "brokerName" => data.broker_name = reader.owned_text()?,
+                "perm" => data.perm = reader.number()?,
+                "readQueueNums" => data.read_queue_nums = reader.number()?,
+                "topicSysFlag" => data.topic_sys_flag = reader.number()?,
+                "writeQueueNums" => data.write_queue_nums = reader.number()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(data)
+    }
 }
 
 impl TopicRoute {
@@ -164,7 +205,6 @@ impl TopicRoute {
             filter_server_table: BTreeMap::new(),
             order_topic_conf: self.order_conf.clone(),
             queue_datas: self.queue_data.clone(),
-            topic_queue_mapping_by_broker: None,
         })
     }
 
@@ -174,23 +214,27 @@ impl TopicRoute {
     ///
     /// When it is neither.
     pub fn read_body(body: &[u8]) -> Result<Self, DecodeError> {
-        let wire: WireRoute = super::read(body)?;
-        let brokers = wire
-            .broker_datas
-            .into_iter()
-            .map(|broker| {
-                let mut addresses = broker.broker_addrs;
-                let master = addresses.remove(&0);
-                BrokerAddresses { name: broker.broker_name, cluster: broker.cluster, master, slaves: addresses }
-            })
-            .collect();
-        Ok(Self {
-            brokers,
-            queues: Vec::new(),
-            queue_data: wire.queue_datas,
-            order_conf: wire.order_topic_conf,
-            has_static_queues: wire.topic_queue_mapping_by_broker.is_some_and(|table| !table.is_empty()),
-        })
+        let mut route = Self::default();
+        Reader::read(body, &mut |reader, key| {
+            match key {
+                "brokerDatas" => reader.list(&mut |reader| {
+                    route.brokers.push(BrokerAddresses::read(reader)?);
+                    limit(route.brokers.len())
+                })?,
+                "queueDatas" => reader.list(&mut |reader| {
+                    route.queue_data.push(QueueData::read(reader)?);
+                    limit(route.queue_data.len())
+                })?,
+                "orderTopicConf" => route.order_conf = reader.text()?.map(Cow::into_owned),
+                "topicQueueMappingByBroker" => reader.object(&mut |reader, _| {
+                    route.has_static_queues = true;
+                    reader.skip()
+                })?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(route)
     }
 
     fn has_master(&self, broker: &str) -> bool {
@@ -204,6 +248,13 @@ impl TopicRoute {
     }
 }
 
+fn limit(brokers: usize) -> Result<(), DecodeError> {
+    if brokers <= MAX_BROKERS {
+        return Ok(());
+    }
+    Err(DecodeError::Body(format!("a route of more than {MAX_BROKERS} brokers")))
+}
+
 fn queues(topic: &Topic, broker: &str, count: u32) -> impl Iterator<Item = MessageQueue> {
     let (topic, broker) = (topic.clone(), ferrocket_model::BrokerName::from(broker));
     (0..count.min(TopicRoute::MAX_QUEUES_PER_BROKER)).map(move |id| MessageQueue::new(&topic, &broker, id))
@@ -215,29 +266,21 @@ impl Response for TopicRoute {
     }
 }
 
-#[derive(Serialize, Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct WireRoute {
-    #[serde(deserialize_with = "nullable")]
     broker_datas: Vec<WireBroker>,
-    #[serde(skip_deserializing)]
     filter_server_table: BTreeMap<String, Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order_topic_conf: Option<String>,
-    #[serde(deserialize_with = "nullable")]
     queue_datas: Vec<QueueData>,
-    #[serde(skip_serializing)]
-    topic_queue_mapping_by_broker: Option<BTreeMap<String, serde::de::IgnoredAny>>,
 }
 
-#[derive(Serialize, Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct WireBroker {
-    #[serde(deserialize_with = "nullable")]
     broker_addrs: BTreeMap<u64, String>,
-    #[serde(deserialize_with = "nullable")]
     broker_name: String,
-    #[serde(deserialize_with = "nullable")]
     cluster: String,
     enable_acting_master: bool,
 }
@@ -245,6 +288,32 @@ struct WireBroker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// S4: what a body makes us keep is bounded.
+    #[test]
+    fn a_route_of_too_many_brokers_is_an_error() {
+        for list in ["brokerDatas", "queueDatas"] {
+            let of = |count: usize| format!("{{\"{list}\":[{}{{}}]}}", "{},".repeat(count - 1));
+            assert!(TopicRoute::read_body(of(MAX_BROKERS).as_bytes()).is_ok());
+            assert!(TopicRoute::read_body(of(MAX_BROKERS + 1).as_bytes()).is_err());
+        }
+    }
+
+    /// A body without some fields, with others and with nulls is still a route.
+    #[test]
+    fn missing_unknown_and_null_fields_do_no_harm() {
+        let body = r#"{"brokerDatas":[{"brokerAddrs":{0:"10.0.0.1:1","2":null,3:"10.0.0.3:1"},"brokerName":"a","zone":{"x":[]}},null],
+            "queueDatas":null,"orderTopicConf":null,"topicQueueMappingByBroker":{},"filterServerTable":{"a":["b"]}}"#;
+        let route = TopicRoute::read_body(body.as_bytes()).expect("a route");
+        assert_eq!((route.brokers.len(), route.queue_data.len(), route.has_static_queues), (2, 0, false));
+        let first = route.brokers.first().expect("a broker");
+        assert_eq!(
+            (first.master.as_deref(), first.address(2), first.cluster.as_str()),
+            (Some("10.0.0.1:1"), Some("10.0.0.3:1"), "")
+        );
+        assert!(TopicRoute::read_body(br#"{"brokerDatas":[{"brokerAddrs":{"x":"y"}}]}"#).is_err());
+        assert!(TopicRoute::read_body(br#"{"queueDatas":[{"readQueueNums":-1}]}"#).is_err());
+    }
 
     /// INS-RTE-10: only a broker with a master, where the template may be written (2) and inherited (1), gets queues of a new topic.
     #[test]

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use ferrocket_model::Group;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{Command, DecodeError, Response, body};
 
@@ -17,12 +17,11 @@ super::request! {
 }
 
 /// The members of a group.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[doc(alias = "GetConsumerListByGroupResponseBody")]
 pub struct ConsumerList {
     /// Client ids.
-    #[serde(deserialize_with = "body::nullable")]
     pub consumer_id_list: Vec<String>,
 }
 
@@ -35,6 +34,16 @@ impl ConsumerList {
 
 impl Response for ConsumerList {
     fn read(command: Command) -> Result<Self, DecodeError> {
-        body::read(command.body())
+        let mut found = Self::default();
+        body::Reader::read(command.body(), &mut |reader, key| {
+            if key != "consumerIdList" {
+                return reader.skip();
+            }
+            reader.list(&mut |reader| {
+                found.consumer_id_list.push(reader.owned_text()?);
+                Ok(())
+            })
+        })?;
+        Ok(found)
     }
 }
