@@ -16,6 +16,7 @@ use crate::{
 pub struct TestClusterBuilder {
     brokers: usize,
     topics: Vec<(Topic, u32)>,
+    batch_topics: Vec<Topic>,
     settings: Settings,
 }
 
@@ -24,6 +25,7 @@ impl TestClusterBuilder {
         Self {
             brokers: 1,
             topics: Vec::new(),
+            batch_topics: Vec::new(),
             settings: Settings {
                 auto_create_topics: true,
                 retry_delay: None,
@@ -47,6 +49,13 @@ impl TestClusterBuilder {
     /// A topic that exists from the start, with so many queues on each broker.
     pub fn topic(mut self, topic: impl Into<Topic>, queues: u32) -> Self {
         self.topics.push((topic.into(), queues));
+        self
+    }
+
+    /// A topic whose batches are stored whole, as one record that consumers take apart: its `queue.type` is `BatchCQ`. With one
+    /// queue on each broker, unless [`topic`](Self::topic) says otherwise.
+    pub fn batch_topic(mut self, topic: impl Into<Topic>) -> Self {
+        self.batch_topics.push(topic.into());
         self
     }
 
@@ -127,6 +136,9 @@ impl TestClusterBuilder {
             for broker in &brokers {
                 for (topic, queues) in &self.topics {
                     broker.create_topic(topic.as_str(), *queues);
+                }
+                for topic in &self.batch_topics {
+                    broker.keep_batches(topic.as_str());
                 }
                 broker.clone().start(None).await?;
             }

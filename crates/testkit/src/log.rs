@@ -2,7 +2,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use ferrocket_model::{MessageQueue, ReceivedMessage, ReceivedParts, Source, java_string_hash, properties};
-use ferrocket_protocol::message::{StoredMessages, StoredParts, SysFlag, write_stored};
+use ferrocket_protocol::message::{BatchRecord, BatchRecords, StoredMessages, StoredParts, SysFlag, write_stored};
 use tokio::sync::Notify;
 
 use crate::clock;
@@ -18,6 +18,8 @@ pub(crate) struct Log {
 /// One topic.
 pub(crate) struct TopicLog {
     pub(crate) perm: i32,
+    /// Whether a batch is one record here.
+    pub(crate) keeps_batches: bool,
     pub(crate) queues: Vec<QueueLog>,
 }
 
@@ -32,6 +34,10 @@ pub(crate) struct QueueLog {
 /// A stored message.
 pub(crate) struct Record {
     pub(crate) bytes: Bytes,
+    /// Of its first message.
+    pub(crate) offset: u64,
+    /// How many messages it holds: one, unless it is a batch.
+    pub(crate) messages: u64,
     pub(crate) tag_hash: Option<i32>,
     pub(crate) stored_ms: i64,
     /// Over all brokers, in the order of storing.
@@ -52,6 +58,8 @@ pub(crate) struct Draft {
     pub(crate) prepared_offset: i64,
     pub(crate) body: Bytes,
     pub(crate) properties: String,
+    /// How many messages the body holds: one, unless it is a batch.
+    pub(crate) messages: u64,
 }
 
 /// Where a message was stored.
@@ -93,9 +101,9 @@ impl Draft {
 }
 
 impl Record {
-    /// As a consumer would see it, but with the topic it is stored in and the body as it is stored.
-    pub(crate) fn received(&self, queue: &MessageQueue) -> Option<ReceivedMessage> {
-        let stored = StoredMessages::new(&self.bytes).next()?.ok()?;
+    /// As a consumer would see it, but with the topic it is stored in and the body as it is stored. A batch is taken apart.
+    pub(crate) fn received(&self, queue: &MessageQueue) -> Vec<ReceivedMessage> {
+        let Some(Ok(stored)) = StoredMessages::new(&self.bytes).next() else { return Vec::new() };
         let parts = ReceivedParts {
             topic: stored.topic.into(),
             body: stored.body,
@@ -112,13 +120,27 @@ impl Record {
             wire_bytes: stored.bytes,
             defect: None,
         };
-        Some(parts.into())
+        if !stored.sys_flag.is_inner_batch() {
+            return vec![parts.into()];
+        }
+        let records = BatchRecords::new(parts.body.clone()).map_while(Result::ok);
+        let children = (parts.offset..).zip(records).map(|(offset, record)| {
+            let BatchRecord { flag, body, properties, .. } = record;
+            ReceivedParts { offset, flag, body, properties, reconsume_times: 0, ..parts.clone() }.into()
+        });
+        children.collect()
     }
 }
 
 impl QueueLog {
     pub(crate) fn max_offset(&self) -> u64 {
-        self.records.len() as u64
+        self.records.last().map_or(0, |record| record.offset + record.messages)
+    }
+
+    /// The records from an offset on; the first may be a batch that began before it.
+    pub(crate) fn since(&self, offset: u64) -> &[Record] {
+        let start = self.records.partition_point(|record| record.offset + record.messages <= offset);
+        self.records.get(start..).unwrap_or_default()
     }
 }
 
@@ -139,9 +161,21 @@ impl Log {
 
     /// Makes a topic, or changes how many queues it has. Messages of queues that go away are lost.
     pub(crate) fn set_topic(&mut self, name: &str, queues: u32, perm: i32) {
-        let topic = self.topics.entry(name.to_owned()).or_insert_with(|| TopicLog { perm, queues: Vec::new() });
+        let topic = self.topics.entry(name.to_owned()).or_insert_with(|| TopicLog {
+            perm,
+            keeps_batches: false,
+            queues: Vec::new(),
+        });
         topic.perm = perm;
         topic.queues.resize_with(queues as usize, QueueLog::default);
+    }
+
+    /// From now on a batch to this topic is one record. Makes the topic, if need be.
+    pub(crate) fn keep_batches(&mut self, name: &str) {
+        self.ensure_topic(name, 1);
+        if let Some(topic) = self.topics.get_mut(name) {
+            topic.keeps_batches = true;
+        }
     }
 
     /// Makes a topic if it does not exist.
@@ -176,7 +210,8 @@ impl Log {
         let tag_hash = properties::find(&draft.properties, properties::name::TAGS).map(java_string_hash);
         self.end += bytes.len() as i64;
         self.places.insert(place.commit_log_offset, bytes.clone());
-        queue.records.push(Record { bytes, tag_hash, stored_ms, number });
+        let (offset, messages) = (place.queue_offset, draft.messages.max(1));
+        queue.records.push(Record { bytes, offset, messages, tag_hash, stored_ms, number });
         queue.arrived.notify_waiters();
         Some(place)
     }

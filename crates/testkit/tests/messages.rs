@@ -9,11 +9,7 @@ use client::{Client, bodies, in_memory, long_pull, messages, pull_request, send_
 use ferrocket_model::{MessageQueue, OffsetId};
 use ferrocket_protocol::{
     ResponseCode,
-    message::push_batch_record,
-    request::{
-        CommitOffset, CreateTopic, GetMaxOffset, GetMinOffset, GetRoute, PullFlags, QueryOffset, SearchOffset,
-        SendForm, SendMessage,
-    },
+    request::{CommitOffset, CreateTopic, GetMaxOffset, GetMinOffset, GetRoute, PullFlags, QueryOffset, SearchOffset},
 };
 use ferrocket_testkit::{Call, TestCluster};
 use tokio::net::TcpStream;
@@ -87,36 +83,6 @@ async fn mistakes_of_senders_are_answered_with_the_codes_of_a_real_broker() {
         assert_eq!(answer.fields().find("MSG_REGION").unwrap().as_deref(), Some("DefaultRegion"));
     }
     assert!(cluster.messages("T").is_empty());
-}
-
-/// Vector `session-producer`: one offset id per message, the transaction id of the batch as a whole.
-#[tokio::test]
-async fn a_batch_becomes_messages_with_an_id_each_and_their_own_properties_alone() {
-    let cluster = in_memory().await;
-    let mut client = Client::to_broker(&cluster).await;
-    client.send("Orders", 1, "", "before").await.unwrap();
-    let mut body = BytesMut::new();
-    push_batch_record(7, b"one", "TAGS\u{1}a\u{2}", &mut body);
-    push_batch_record(8, b"two", "TAGS\u{1}b\u{2}DELAY\u{1}1\u{2}", &mut body);
-    let batch = |topic, queue, body| {
-        let SendMessage { mut header, .. } = send_request(topic, queue, "UNIQ_KEY\u{1}WHOLE\u{2}", "");
-        header.batch = true;
-        SendMessage { form: SendForm::Batch, header, body }
-    };
-    let body = body.freeze();
-    let sent = client.call(&batch("Orders", 1, body.clone())).await.unwrap();
-    assert_eq!((sent.queue_id, sent.queue_offset, sent.transaction_id.as_deref()), (1, 1, Some("WHOLE")));
-    let stored = cluster.messages("Orders").split_off(1);
-    let seen: Vec<_> = stored.iter().map(|message| (&message.body()[..], message.tag(), message.flag())).collect();
-    assert_eq!(seen, [(&b"one"[..], Some("a"), 7), (&b"two"[..], Some("b"), 8)], "a delay in a batch means nothing");
-    let ids: Vec<_> = stored.iter().filter_map(|message| message.broker_message_id()).collect();
-    assert_eq!(sent.message_id.split(',').collect::<Vec<_>>(), ids);
-    assert_eq!(stored[0].property("CLUSTER"), None);
-    let cut = body.slice(..body.len() - 1);
-    assert_eq!(client.call(&batch("Orders", 1, cut)).await, Err(ResponseCode::SYSTEM_ERROR));
-    client.join("c1", "shop", "Orders", "*").await;
-    assert_eq!(client.call(&batch("%RETRY%shop", 0, body)).await, Err(ResponseCode::MESSAGE_ILLEGAL));
-    assert_eq!(cluster.messages("Orders").len(), 3, "all of a batch or nothing");
 }
 
 #[tokio::test]

@@ -6,15 +6,20 @@ use ferrocket_model::{
 };
 use ferrocket_protocol::{
     Command, ResponseCode,
-    message::BatchRecords,
+    message::{BatchRecords, SysFlag},
     request::{ReadSendHeader, SendAnswer},
 };
 
-use super::{Broker, State, send::illegal};
-use crate::{answer::Answer, connection::Connection};
+use super::{
+    Broker, State,
+    send::{illegal, queue_is_gone},
+};
+use crate::{answer::Answer, connection::Connection, log::Draft};
 
 /// Topics of batches may not need the second layout of a record.
 const MAX_TOPIC_CHARACTERS: usize = 127;
+/// How many messages a batch holds that is stored whole.
+const INNER_COUNT: &str = "INNER_NUM";
 
 impl Broker {
     /// Stores each message of a batch by itself, with its own properties alone: brokers add nothing to them.
@@ -42,9 +47,14 @@ impl Broker {
             (draft.flag, draft.body, draft.properties) = (record.flag, record.body, properties);
             drafts.push(draft);
         }
+        if state.log.topic(&blank.topic).is_some_and(|topic| topic.keeps_batches)
+            && let Some(id) = header.properties.as_deref().and_then(|text| properties::find(text, name::UNIQ_KEY))
+        {
+            return self.store_whole(state, header, blank, (command, drafts.len()), id);
+        }
         let (mut ids, mut first) = (Vec::with_capacity(drafts.len()), None);
         for draft in &drafts {
-            let place = self.store(state, draft).ok_or_else(super::send::queue_is_gone)?;
+            let place = self.store(state, draft).ok_or_else(queue_is_gone)?;
             first.get_or_insert(place.queue_offset);
             ids.push(state.offset_id(place));
         }
@@ -52,6 +62,31 @@ impl Broker {
         // Of the batch as a whole, not of its messages.
         let of_all = header.properties.as_deref().and_then(|text| properties::find(text, name::UNIQ_KEY));
         answer.transaction_id = of_all.map(Into::into);
+        Ok(answer)
+    }
+
+    /// One record, which consumers take apart; the queue's offsets count its messages.
+    fn store_whole(
+        &self,
+        state: &mut State,
+        header: &ReadSendHeader,
+        mut draft: Draft,
+        (command, messages): (&Command, usize),
+        id: &str,
+    ) -> Result<SendAnswer, Answer> {
+        draft.body = command.body().clone();
+        draft.flag = header.flag.unwrap_or(0);
+        draft.properties = header.properties.clone().unwrap_or_default();
+        draft.sys_flag = SysFlag(draft.sys_flag.0 | SysFlag::NEED_UNWRAP | SysFlag::INNER_BATCH);
+        draft.messages = messages as u64;
+        let accepted = self.accept(draft)?;
+        let mut draft = accepted.draft;
+        properties::set(&mut draft.properties, INNER_COUNT, &messages.to_string());
+        let place = self.store(state, &draft).ok_or_else(queue_is_gone)?;
+        let offset_id = state.offset_id(place);
+        let mut answer = SendAnswer::new(ResponseCode::SUCCESS, offset_id, draft.queue_id, place.queue_offset);
+        answer.transaction_id = Some(id.into());
+        answer.batch_id = Some(id.into());
         Ok(answer)
     }
 }

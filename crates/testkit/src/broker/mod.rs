@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 use crate::{
     answer::{Answer, Handled},
     connection::Connection,
-    log::{Draft, Log, Place},
+    log::{Draft, Log, Place, Record},
     server::{Running, Service},
     shared::{Shared, TEMPLATE_QUEUES},
 };
@@ -152,6 +152,11 @@ impl Broker {
         self.shared.observer.ring();
     }
 
+    /// A batch to this topic is stored whole.
+    pub(crate) fn keep_batches(&self, topic: &str) {
+        self.state.lock().log.keep_batches(topic);
+    }
+
     pub(crate) fn delete_topic(&self, name: &str) {
         let mut state = self.state.lock();
         state.log.delete_topic(name);
@@ -168,9 +173,12 @@ impl Broker {
         let Some(log) = state.log.topic(topic) else { return Vec::new() };
         let records = log.queues.iter().enumerate().flat_map(|(id, queue)| {
             let queue_name = MessageQueue::new(topic, self.name.as_str(), id as u32);
-            queue.records.iter().map(move |record| (record.number, record.received(&queue_name)))
+            let numbered = |record: &Record, message| (record.number, message);
+            queue.records.iter().flat_map(move |record| {
+                record.received(&queue_name).into_iter().map(move |message| numbered(record, message))
+            })
         });
-        records.filter_map(|(number, message)| Some((number, message?))).collect()
+        records.collect()
     }
 
     pub(crate) fn committed(&self, group: &str, topic: &str) -> u64 {

@@ -94,7 +94,8 @@ impl Broker {
         let Some(queue) = state.log.queue(request.topic.as_str(), request.queue_id) else { return Answer::offset(0) };
         let upper = request.boundary.as_deref().is_some_and(|boundary| boundary.eq_ignore_ascii_case("upper"));
         let first_of = |later: &dyn Fn(i64) -> bool| {
-            queue.records.iter().position(|record| later(record.stored_ms)).unwrap_or(queue.records.len()) as u64
+            let found = queue.records.iter().find(|record| later(record.stored_ms));
+            found.map_or(queue.max_offset(), |record| record.offset)
         };
         let at_or_after = first_of(&|stored| stored >= request.timestamp);
         let after = first_of(&|stored| stored > request.timestamp);

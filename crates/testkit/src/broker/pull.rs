@@ -162,7 +162,7 @@ fn look_at(queue: &QueueLog, request: &PullHeader, codes: &Codes) -> Looked {
     }
     let wanted = request.max_messages.max(1) as usize;
     let (mut body, mut taken, mut next) = (BytesMut::new(), 0, start);
-    for record in queue.records.iter().skip(start as usize).take(MAX_SCANNED) {
+    for record in queue.since(start).iter().take(MAX_SCANNED) {
         let passes = codes.is_empty() || record.tag_hash.is_some_and(|hash| codes.contains(&hash));
         if passes {
             let full = taken == wanted || (taken > 0 && body.len() + record.bytes.len() > MAX_ANSWER_BYTES);
@@ -172,7 +172,7 @@ fn look_at(queue: &QueueLog, request: &PullHeader, codes: &Codes) -> Looked {
             body.extend_from_slice(&record.bytes);
             taken += 1;
         }
-        next += 1;
+        next = record.offset + record.messages;
     }
     let answer = match taken {
         0 => found(ResponseCode::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE", next, max, Bytes::new()),

@@ -103,6 +103,7 @@ impl Broker {
             prepared_offset: 0,
             body: Bytes::new(),
             properties: String::new(),
+            messages: 1,
         }
     }
 

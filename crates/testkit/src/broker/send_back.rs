@@ -62,6 +62,7 @@ impl Broker {
             prepared_offset: 0,
             body: stored.body,
             properties: text,
+            messages: 1,
         };
         if draft.properties.len() > properties::MAX_BYTES {
             return Answer::refusal(ResponseCode::MESSAGE_ILLEGAL, "the properties became too long");

@@ -21,7 +21,11 @@ impl Broker {
             return Answer::refusal(ResponseCode::INVALID_PARAMETER, text);
         }
         let queues = request.read_queues.max(request.write_queues).min(MAX_QUEUES);
-        self.state.lock().log.set_topic(request.topic.as_str(), queues, request.perm);
+        let mut state = self.state.lock();
+        state.log.set_topic(request.topic.as_str(), queues, request.perm);
+        if request.attributes.split(',').any(|change| change == "+queue.type=BatchCQ") {
+            state.log.keep_batches(request.topic.as_str());
+        }
         Answer::success().with_remark("not set any response code")
     }
 }
