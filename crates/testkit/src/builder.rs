@@ -33,6 +33,7 @@ impl TestClusterBuilder {
                 recall_messages: true,
                 in_memory: false,
                 max_message_bytes: 4 * 1024 * 1024,
+                member_expiry: Duration::from_secs(120),
                 transaction_timeout: Duration::from_secs(2),
                 transaction_check_interval: Duration::from_secs(1),
                 transaction_check_max: 15,
@@ -119,6 +120,14 @@ impl TestClusterBuilder {
     #[doc(alias = "transactionCheckMax")]
     pub fn transaction_check_max(mut self, checks: u32) -> Self {
         self.settings.transaction_check_max = checks;
+        self
+    }
+
+    /// How long after its last heartbeat a client is a member of its groups; then its connection is closed, and the other members
+    /// are not told, as by a real broker. Default 120 s, of tokio's clock.
+    #[doc(alias = "channelExpiredTimeout")]
+    pub fn member_expiry(mut self, silence: Duration) -> Self {
+        self.settings.member_expiry = silence;
         self
     }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use ferrocket_model::{MessageQueue, ReceivedMessage, Topic};
+use ferrocket_protocol::{Command, Request};
 use futures_core::future::BoxFuture;
 use parking_lot::Mutex;
 
@@ -188,6 +189,14 @@ impl TestCluster {
         producers.sort();
         producers.dedup();
         producers
+    }
+
+    /// Asks a client something, as brokers do, over the newest connection that is in a group. Its answer; `None` when there is no
+    /// such connection, when it ends, and when no answer comes within 10 s.
+    pub async fn ask_client<R: Request + Sync>(&self, client_id: &str, request: &R) -> Option<Command> {
+        let connections = self.brokers.iter().filter_map(|broker| broker.connection_of(client_id));
+        let newest = connections.max_by_key(|connection| connection.id)?;
+        newest.ask(request).await
     }
 
     /// Delivers retries and delayed messages as if this much time had passed. What is due by then is stored when this returns.

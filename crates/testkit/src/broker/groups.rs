@@ -34,17 +34,22 @@ struct Member {
 }
 
 impl GroupState {
-    /// Takes members out and tells the others. With the last one the subscriptions are forgotten, as on any broker.
+    /// Takes members out and tells the others.
     fn leave(&mut self, group: &str, leaves: impl Fn(&Member) -> bool) {
-        let before = self.members.len();
-        self.members.retain(|member| !leaves(member));
-        if self.members.len() < before {
+        if self.remove(leaves) {
             self.notify(group);
         }
+    }
+
+    /// Takes members out, and says whether there were any. With the last one the subscriptions are forgotten, as on any broker.
+    fn remove(&mut self, leaves: impl Fn(&Member) -> bool) -> bool {
+        let before = self.members.len();
+        self.members.retain(|member| !leaves(member));
         if self.members.is_empty() {
             self.subscriptions.clear();
             self.fingerprint = 0;
         }
+        self.members.len() < before
     }
 
     fn notify(&self, group: &str) {
@@ -115,6 +120,19 @@ impl Groups {
         }
     }
 
+    /// Takes a connection out of all groups, tells nobody, and says whether it was in any.
+    pub(super) fn expel(&mut self, connection: u64) -> bool {
+        let leave = |group: &mut GroupState| group.remove(|member| member.connection.id == connection);
+        self.groups.values_mut().map(leave).fold(false, |any, left| any | left)
+    }
+
+    /// The newest connection of a client.
+    pub(super) fn of_client(&self, client_id: &str) -> Option<Arc<Connection>> {
+        let members = self.groups.values().flat_map(|group| &group.members);
+        let connections = members.filter(|member| member.client_id == client_id).map(|member| &member.connection);
+        connections.max_by_key(|connection| connection.id).cloned()
+    }
+
     fn leave(&mut self, name: &str, client_id: &str, connection: u64) {
         if let Some(group) = self.groups.get_mut(name) {
             group.leave(name, |member| member.connection.id == connection && member.client_id == client_id);
@@ -123,13 +141,16 @@ impl Groups {
 }
 
 impl Broker {
-    pub(super) fn heartbeat(&self, connection: &Arc<Connection>, command: &Command) -> Answer {
+    pub(super) fn heartbeat(self: &Arc<Self>, connection: &Arc<Connection>, command: &Command) -> Answer {
         let data = match Heartbeat::read_request(command).and_then(|request| request.data()) {
             Ok(data) => data,
             Err(error) => return Answer::unreadable(&error),
         };
         let mut changed = data.heartbeat_fingerprint == 0;
         let mut state = self.state.lock();
+        if !(data.consumer_data_set.is_empty() && data.producer_data_set.is_empty()) {
+            self.note_beat(&mut state, connection);
+        }
         for producer in &data.producer_data_set {
             state.producers.join(&producer.group_name, &data.client_id, connection);
         }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod delays;
+mod expiry;
 mod groups;
 mod offsets;
 mod producers;
@@ -25,6 +26,7 @@ use std::{
 use ferrocket_model::{IdGenerator, MessageQueue, OffsetId, ReceivedMessage, system};
 use ferrocket_protocol::{Command, RequestCode};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::{
     answer::{Answer, Handled},
@@ -59,6 +61,8 @@ struct State {
     offsets: HashMap<String, HashMap<(String, u32), u64>>,
     groups: Groups,
     producers: Producers,
+    /// When each connection beat last; only of those that are in a group.
+    beats: HashMap<u64, Instant>,
     transactions: Transactions,
     timers: Timers,
     /// The address that is written into records.
@@ -126,6 +130,7 @@ impl Broker {
         let mut state = self.state.lock();
         state.groups.forget_members();
         state.producers.forget();
+        state.beats.clear();
         drop(state);
         self.shared.observer.ring();
     }
@@ -200,6 +205,13 @@ impl Broker {
         self.state.lock().producers.members(group)
     }
 
+    /// The newest connection of a client, and the number that orders connections over all brokers.
+    pub(crate) fn connection_of(&self, client_id: &str) -> Option<Arc<Connection>> {
+        let state = self.state.lock();
+        let (consumer, producer) = (state.groups.of_client(client_id), state.producers.of_client(client_id));
+        consumer.into_iter().chain(producer).max_by_key(|connection| connection.id)
+    }
+
     /// Stores a message now.
     fn store(&self, state: &mut State, draft: &Draft) -> Option<Place> {
         let host = state.host();
@@ -254,5 +266,6 @@ impl Service for Broker {
         let mut state = self.state.lock();
         state.groups.leave_all(connection);
         state.producers.leave_all(connection);
+        state.beats.remove(&connection);
     }
 }

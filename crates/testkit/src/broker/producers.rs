@@ -29,10 +29,13 @@ impl Producers {
         }
     }
 
-    pub(super) fn leave_all(&mut self, connection: u64) {
+    /// Whether the connection was in any group.
+    pub(super) fn leave_all(&mut self, connection: u64) -> bool {
+        let before: usize = self.groups.values().map(Vec::len).sum();
         for producers in self.groups.values_mut() {
             producers.retain(|producer| producer.connection.id != connection);
         }
+        self.groups.values().map(Vec::len).sum::<usize>() < before
     }
 
     pub(super) fn forget(&mut self) {

@@ -1,0 +1,74 @@
+//! Clients that fall silent, and clients that are asked.
+
+mod client;
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use client::{Client, in_memory, soon};
+use ferrocket_protocol::{
+    HeaderFormat, NoFields, ResponseCode, encode_response,
+    request::{GetConsumerList, Unregister},
+};
+use ferrocket_testkit::TestCluster;
+use tokio::time::Instant;
+
+/// §12.4: the others are not told.
+#[tokio::test(start_paused = true)]
+async fn a_member_without_heartbeats_is_dropped_with_its_connection_and_nobody_is_told() {
+    let builder = TestCluster::builder().in_memory().topic("Orders", 1).member_expiry(Duration::from_secs(5));
+    let cluster = builder.start().await.unwrap();
+    let (mut silent, mut other) = (Client::to_broker(&cluster).await, Client::to_broker(&cluster).await);
+    silent.join("c1", "shop", "Orders", "*").await;
+    silent.announce("c1", "payers").await;
+    other.join("c2", "shop", "Orders", "*").await;
+    let began = Instant::now();
+    while cluster.members("shop").len() == 2 {
+        other.join("c2", "shop", "Orders", "*").await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert!((4..=7).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert_eq!((cluster.members("shop"), cluster.producers("payers")), (vec!["c2".to_owned()], Vec::new()));
+    while let Some(command) = silent.read().await {
+        assert!(!command.is_response(), "only notifications of who joined: {command:?}");
+    }
+    let asked = other.write(&GetConsumerList::new("shop")).await;
+    assert_eq!(other.read().await.unwrap().opaque, asked, "no notification before it");
+    let mut free = Client::to_broker(&cluster).await;
+    free.announce("c3", "payers").await;
+    let mut leave = Unregister::new("c3");
+    leave.producer_group = Some("payers".into());
+    free.call(&leave).await.unwrap();
+    tokio::time::advance(Duration::from_secs(6)).await;
+    soon(cluster.until(|cluster| cluster.connections() == 1)).await;
+    tokio::time::advance(Duration::from_secs(6)).await;
+    free.call(&leave).await.expect("who is in no group may be silent");
+    drop(free);
+    soon(cluster.until(|cluster| cluster.connections() == 0)).await;
+}
+
+#[tokio::test]
+async fn a_client_is_asked_over_its_newest_connection_and_its_answer_comes_back() {
+    let cluster = in_memory().await;
+    let question = GetConsumerList::new("whatever");
+    assert!(cluster.ask_client("c1", &question).await.is_none(), "nobody of that name");
+    let (mut old, mut new) = (Client::to_broker(&cluster).await, Client::to_broker(&cluster).await);
+    old.announce("c1", "payers").await;
+    new.announce("c1", "others").await;
+    let answering = async {
+        let asked = new.read().await.expect("the question");
+        let mut out = BytesMut::new();
+        let (code, format) = (ResponseCode::NO_MESSAGE, HeaderFormat::Json);
+        let encoded = encode_response(asked.opaque, code, None, &NoFields, Bytes::new(), format, &mut out).unwrap();
+        assert_eq!(encoded.body, None);
+        new.write_raw(&out).await;
+    };
+    let (answer, ()) = tokio::join!(cluster.ask_client("c1", &question), answering);
+    assert_eq!(answer.expect("an answer").response_code(), ResponseCode::NO_MESSAGE);
+    let leaving = async {
+        new.read().await.expect("the question");
+        drop(new);
+    };
+    let (answer, ()) = tokio::join!(cluster.ask_client("c1", &question), leaving);
+    assert!(answer.is_none());
+}
