@@ -24,6 +24,8 @@ pub(crate) struct Client {
     stream: Box<dyn Stream>,
     buffer: BytesMut,
     opaque: i32,
+    /// How many notifications came while an answer was awaited.
+    pub(crate) passed_over: usize,
 }
 
 /// Waits, but not for ever.
@@ -33,7 +35,7 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 impl Client {
     pub(crate) fn over(stream: impl Stream + 'static) -> Self {
-        Self { stream: Box::new(stream), buffer: BytesMut::new(), opaque: 0 }
+        Self { stream: Box::new(stream), buffer: BytesMut::new(), opaque: 0, passed_over: 0 }
     }
 
     pub(crate) async fn to(cluster: &TestCluster, address: &str) -> Self {
@@ -84,6 +86,7 @@ impl Client {
             if command.is_response() && command.opaque == opaque {
                 return Some(command);
             }
+            self.passed_over += 1;
         }
     }
 
