@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    CallError, ConnectError, Connection, Dialer, Endpoint, Inbound, InvalidOptions, Options, StatsSnapshot,
+    CallError, CloseCause, ConnectError, Connection, Dialer, Endpoint, Inbound, InvalidOptions, Options, StatsSnapshot,
     backoff::{Backoff, CALL_INTERVAL},
     connection::dial,
     inbound::Events,
@@ -96,7 +96,7 @@ pub struct ConnectionState {
     pub address: Arc<str>,
     /// Since when it is connected.
     pub connected_since: Option<Instant>,
-    /// Why the last dial failed or the last connection ended.
+    /// Why the last dial failed or the last connection was lost.
     pub last_error: Option<String>,
     /// Requests that wait for an answer.
     pub in_flight: usize,
@@ -229,8 +229,13 @@ impl Pool {
             .map(|entry| {
                 let state = entry.state.lock();
                 let open = state.connection.as_ref().filter(|connection| connection.is_usable());
-                let ended =
-                    state.connection.as_ref().and_then(Connection::closed_because).map(|cause| cause.to_string());
+                // That nobody needed a connection for a while is no error.
+                let ended = state
+                    .connection
+                    .as_ref()
+                    .and_then(Connection::closed_because)
+                    .filter(|cause| !matches!(**cause, CloseCause::ByUs | CloseCause::Idle(_)))
+                    .map(|cause| cause.to_string());
                 ConnectionState {
                     address: entry.address.clone(),
                     connected_since: open.map(Connection::opened),

@@ -369,6 +369,17 @@ async fn an_idle_connection_is_closed_after_the_idle_timeout_and_not_counted_as_
     assert_eq!(began.elapsed().as_secs(), 30);
     assert!(peer.read().await.is_none());
     assert_eq!(pool.stats().lost, 0);
+    assert_eq!(pool.states()[0].last_error, None, "nothing is wrong with the peer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_was_lost_says_why_until_there_is_another() {
+    let (pool, connection, peer, _network) = open(Options::default()).await;
+    assert_eq!(pool.states()[0].last_error, None);
+    drop(peer);
+    soon(connection.closed()).await;
+    assert_eq!(pool.states()[0].last_error.as_deref(), Some("the peer closed the connection"));
+    assert_eq!(pool.stats().lost, 1);
 }
 
 #[tokio::test(start_paused = true)]
