@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ferrocket::{BatchOutcome, ConsumeFrom, Message, Outcome, ReceivedMessage, blocking};
+use ferrocket::{BatchOutcome, ConsumeFrom, Message, Outcome, ReceivedMessage, blocking, consumer::QueueState};
 
 use crate::server::{Inbox, Server, assigned, eventually, producer, send_numbered};
 
@@ -190,5 +190,68 @@ async fn a_slow_listener_meets_flow_control_and_memory_stays_bounded() {
     gate.add_permits(500);
     inbox.wait_for(500).await;
     eventually("nothing is kept", async || consumer.health().buffered_bytes == 0).await;
+    client.shutdown().await.unwrap();
+}
+
+/// What was asked for before the pause may still come; after that nothing is fetched until the consumer goes on, and nothing is lost.
+#[tokio::test]
+async fn a_paused_consumer_fetches_nothing_and_goes_on_where_it_was() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let topic = server.topic(2).await;
+    let (paused, fence) = (Inbox::default(), Inbox::default());
+    let consume = async |inbox: &Inbox| {
+        let consumer = client.push_consumer(server.group()).subscribe(&topic, "*").consume_from(ConsumeFrom::Earliest);
+        let consumer = consumer.concurrent(inbox.listener()).build().await.unwrap();
+        assigned(&consumer, &topic, 2).await;
+        consumer
+    };
+    let (consumer, _other) = (consume(&paused).await, consume(&fence).await);
+    let producer = producer(&client).await;
+    send_numbered(&producer, &topic, 0, 10).await;
+    paused.wait_for(10).await;
+
+    // Not those of the retry topic, where nothing ends the pull that the broker holds.
+    let all_are = |wanted: QueueState| {
+        let health = consumer.health();
+        health.queues.iter().filter(|queue| *queue.queue.topic() == topic).all(|queue| queue.state == wanted)
+    };
+    consumer.pause();
+    // The brokers still hold a pull of each queue. A message ends it; round-robin sends reach every queue.
+    send_numbered(&producer, &topic, 10, 10).await;
+    eventually("every queue stands still", async || all_are(QueueState::Paused)).await;
+    fence.wait_for(20).await;
+    let before = paused.counts().len();
+    send_numbered(&producer, &topic, 20, 100).await;
+    fence.wait_for(120).await;
+    assert_eq!(paused.counts().len(), before, "fetched while it was paused");
+
+    consumer.resume();
+    paused.wait_for(120).await;
+    eventually("every queue runs", async || all_are(QueueState::Running)).await;
+    assert!(paused.counts().values().all(|count| *count == 1), "{:?}", paused.counts());
+    client.shutdown().await.unwrap();
+}
+
+/// Health would otherwise call a queue paused until the broker has answered the next pull, which it holds for 15 s.
+#[tokio::test]
+async fn a_queue_runs_as_soon_as_it_was_resumed_also_when_there_is_nothing_to_fetch() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let topic = server.topic(1).await;
+    let consumer = client.push_consumer(server.group()).subscribe(&topic, "*").consume_from(ConsumeFrom::Earliest);
+    let (inbox, producer) = (Inbox::default(), producer(&client).await);
+    let consumer = consumer.concurrent(inbox.listener()).build().await.unwrap();
+    assigned(&consumer, &topic, 1).await;
+    let is = |wanted: QueueState| {
+        let health = consumer.health();
+        health.queues.iter().any(|queue| *queue.queue.topic() == topic && queue.state == wanted)
+    };
+    consumer.pause();
+    send_numbered(&producer, &topic, 0, 1).await;
+    eventually("it stands still", async || is(QueueState::Paused)).await;
+    consumer.resume();
+    let resumed = std::pin::pin!(eventually("it runs", async || is(QueueState::Running)));
+    assert!(tokio::time::timeout(Duration::from_secs(5), resumed).await.is_ok(), "{:?}", consumer.health().queues);
     client.shutdown().await.unwrap();
 }

@@ -104,6 +104,7 @@ async fn take(core: &Arc<Core>, queue: &Arc<Queue>, pulled: Pulled, offset: u64)
 
 /// Waits while a limit is reached, or the consumer is paused.
 async fn wait_for_room(core: &Core, queue: &Queue) {
+    let mut has_waited = false;
     loop {
         let room = queue.room.notified();
         let state = {
@@ -124,10 +125,16 @@ async fn wait_for_room(core: &Core, queue: &Queue) {
             } else if !core.budget_has_room() && buffer.len() > 0 {
                 QueueState::FlowControlled { limit: "max_buffer_bytes" }
             } else {
+                drop(buffer);
+                if has_waited {
+                    // Not only when the pull is answered: the broker may hold it for long.
+                    queue.set_state(QueueState::Running);
+                }
                 return;
             }
         };
         queue.set_state(state);
+        has_waited = true;
         // Limits of the whole consumer may be freed by other queues: look again by the clock, too.
         let _ = tokio::time::timeout(ROOM_CHECK, room).await;
     }
