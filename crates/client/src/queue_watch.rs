@@ -7,7 +7,8 @@ use ferrocket_model::MessageQueue;
 use ferrocket_route::RouteWatch;
 use futures_core::Stream;
 
-/// The queues of a topic that can be written, each time they change; the first time as soon as they are known.
+/// The queues of a topic that can be written, each time they change; the first time as soon as they are known. Ends when the client
+/// is shut down.
 #[derive(Debug)]
 pub struct QueueWatch {
     routes: RouteWatch,

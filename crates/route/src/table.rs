@@ -174,6 +174,9 @@ impl RouteTable {
 
     /// The route of a topic, each time it changes; the first one as soon as it is known.
     pub fn watch(&self, topic: &Topic) -> RouteWatch {
+        if self.ending.is_cancelled() {
+            return RouteWatch::new(watch::channel(None).1);
+        }
         let entry = self.entry(topic);
         entry.state.lock().used = Some(Instant::now());
         self.changed.notify_one();
@@ -274,9 +277,10 @@ impl RouteTable {
         }
     }
 
-    /// Ends the refreshing task.
+    /// Ends the refreshing task, and the watches.
     pub fn close(&self) {
         self.ending.cancel();
+        self.topics.write().clear();
     }
 }
 

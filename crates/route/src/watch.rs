@@ -23,7 +23,7 @@ impl RouteWatch {
         Self { receiver, next: None }
     }
 
-    /// The next route. `None` when the table is gone.
+    /// The next route. `None` when the table was closed.
     ///
     /// # Cancel safety
     ///

@@ -4,6 +4,7 @@
 mod consuming;
 mod groups;
 mod names;
+mod options;
 mod producing;
 mod recovery;
 mod sending;

@@ -9,7 +9,7 @@ use ferrocket_testkit::TestCluster;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
 };
 
 /// Long enough for a busy machine; a case that waits this long has failed.
@@ -42,6 +42,18 @@ impl Server {
 
     pub(crate) fn builder(&self) -> ClientBuilder {
         Client::builder().name_servers(self.name_server.as_str())
+    }
+
+    pub(crate) fn name_server(&self) -> &str {
+        &self.name_server
+    }
+
+    /// A connection to a broker that has this topic, for what a client does not show.
+    pub(crate) async fn master(&self, topic: &Topic) -> Connection {
+        let name_server = Connection::connect(&self.name_server, Options::default()).await.unwrap();
+        let route = name_server.call(&GetRoute::new(topic), Duration::from_secs(5)).await.unwrap();
+        let master = route.brokers[0].master.as_deref().unwrap();
+        Connection::connect(master, Options::default()).await.unwrap()
     }
 
     /// A topic of this case alone, on every broker, known to the name server.
@@ -87,6 +99,11 @@ async fn order(control: &mut BufReader<TcpStream>, line: &str) {
     let mut answer = String::new();
     control.read_line(&mut answer).await.unwrap();
     assert_eq!(answer.trim(), "ok", "{line}");
+}
+
+/// An address at which nobody listens.
+pub(crate) async fn nowhere() -> String {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
 }
 
 /// A name that no other case and no other run has.
