@@ -85,7 +85,15 @@ impl NameServers {
             // One that hangs leaves time for the others.
             let others = u32::try_from(addresses.len() - step).unwrap_or(u32::MAX);
             let share = if others > 1 { (left / others).max(timeout / 4).min(left) } else { left };
-            match self.pool.call(address, request, Instant::now() + share).await {
+            let until = Instant::now() + share;
+            let mut asked = self.pool.call(address, request, until).await;
+            if let Err(PoolError::Call(call)) = &asked
+                && matches!(**call, CallError::Closed { .. })
+            {
+                // The connection ended under the question; the server may be well, and look-ups can be repeated.
+                asked = self.pool.call(address, request, until).await;
+            }
+            match asked {
                 Ok(answer) => {
                     self.answered(address, index);
                     return Ok(answer);
