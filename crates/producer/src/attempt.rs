@@ -125,6 +125,8 @@ fn helps(failure: &Failure, policy: &RetryPolicy) -> bool {
         return false;
     }
     match (failure.kind(), failure.code()) {
+        // The route was wrong and is looked up first.
+        _ if failure.remedy() == Remedy::RefreshRoute => true,
         (_, Some(ServerCode::Remoting(code))) => RETRIED_CODES.contains(&code) || policy.retry_codes.contains(&code),
         // No broker answered: what helps is another one.
         (ErrorKind::BrokerUnreachable | ErrorKind::Timeout | ErrorKind::RouteNotFound, None) => true,

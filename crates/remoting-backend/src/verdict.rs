@@ -20,6 +20,8 @@ pub(crate) fn verdict(code: ResponseCode, remark: &str) -> (ErrorKind, Applied, 
         ResponseCode::REQUEST_CODE_NOT_SUPPORTED | ResponseCode::VERSION_NOT_SUPPORTED => {
             (ErrorKind::Unsupported, No, Nothing)
         }
+        // The topic has fewer queues than the route said.
+        ResponseCode::INVALID_PARAMETER if remark.contains("queueId") => (ErrorKind::InvalidArgument, No, RefreshRoute),
         ResponseCode::MESSAGE_ILLEGAL | ResponseCode::INVALID_PARAMETER | ResponseCode::SUBSCRIPTION_PARSE_FAILED => {
             (ErrorKind::InvalidArgument, No, Nothing)
         }
