@@ -12,12 +12,12 @@ use bytes::{Bytes, BytesMut};
 use common::{Case, bytes, cases, int, map, text};
 use ferrocket_model::{Filter, OffsetId, Topic, properties};
 use ferrocket_protocol::{
-    DecodeError, HeaderFormat, NoFields, Response, ResponseCode, body,
-    body::{HeartbeatData, SubscriptionData, TopicRoute},
+    DecodeError, HeaderFormat, NoFields, Request, Response, ResponseCode, body,
+    body::{HeartbeatData, LockData, LockedQueues, SubscriptionData, TopicRoute},
     body_crc, encode_response,
     message::{BatchRecords, StoredMessage, StoredMessages, StoredParts, SysFlag, push_batch_record, write_stored},
     normalize_json,
-    request::ConsumerList,
+    request::{ConsumerList, LockBatch, UnlockBatch},
 };
 use serde_json::{Value, json};
 
@@ -390,6 +390,39 @@ fn member_lists_are_read_and_written_as_java_does() {
         }
     }
     assert_eq!(ran, 2);
+}
+
+#[test]
+fn locks_are_read_and_written_as_java_does() {
+    let (mut asked, mut answered) = (0, 0);
+    for case in cases("bodies", "write") {
+        let Some(class) = text(&case.value, "class") else { continue };
+        if !matches!(class, "LockBatchRequestBody" | "UnlockBatchRequestBody" | "LockBatchResponseBody") {
+            continue;
+        }
+        let given = text(case.output(), "text").unwrap();
+        let java = normalized(&case, given);
+        if class == "LockBatchResponseBody" {
+            let locked: LockedQueues = answer(Bytes::from(given.to_owned())).unwrap();
+            assert_eq!(serde_json::from_slice::<Value>(&locked.to_body()).unwrap(), java);
+            assert_eq!(locked.locked.is_empty(), case.name().ends_with("nothing locked"));
+            answered += 1;
+            continue;
+        }
+        let data: LockData = serde_json::from_value(java.clone()).unwrap();
+        assert_eq!(data.mq_set.len(), 1);
+        let (lock, unlock) = (LockBatch::new(&data), UnlockBatch::new(&data));
+        for body in [lock.body(), unlock.body()] {
+            assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), java);
+        }
+        assert_eq!((lock.data(), unlock.data()), (Ok(data.clone()), Ok(data)));
+        asked += 1;
+    }
+    assert_eq!((asked, answered), (3, 3));
+    for missing in ["{}", r#"{"lockOKMQSet":null}"#] {
+        assert_eq!(answer(missing.into()), Ok(LockedQueues::default()));
+    }
+    assert!(answer::<LockedQueues>(r#"{"lockOKMQSet":[{"brokerName":"b","queueId":-1,"topic":"t"}]}"#.into()).is_err());
 }
 
 // routing.json

@@ -10,14 +10,15 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 use common::{AnyRequest, Case, FORMATS, Map, all, bytes, cases, check_request, command, fields, int, map, text, wire};
 use ferrocket_protocol::{
-    Command, Flags, HeaderFormat, Language, ReadRequest, Request, RequestCode, RequestHead, Response, ResponseCode,
-    WriteFields, body_crc, encode_request, encode_response,
+    Command, Flags, HeaderFormat, Language, NoFields, ReadRequest, Request, RequestCode, RequestHead, Response,
+    ResponseCode, WriteFields, body_crc, encode_request, encode_response,
     message::{CompressionKind, SysFlag},
     request::{
-        CheckTransaction, CommitOffset, ConsumerList, CreateTopic, EndTransaction, FoundOffset, GetConsumerList,
-        GetMaxOffset, GetMinOffset, GetRoute, Heartbeat, MembersChanged, OffsetAnswer, Pull, PullAnswer,
-        PullAnswerFields, PullFlags, PushReply, QueryOffset, ReadSendHeader, RecallMessage, RecallTarget, SearchOffset,
-        SendAnswer, SendBack, SendForm, SendHeader, SendMessage, Unregister,
+        CheckTransaction, CommitOffset, ConsumerList, CreateTopic, EndTransaction, FoundMessages, FoundOffset,
+        GetConsumerList, GetMaxOffset, GetMinOffset, GetRoute, Heartbeat, LockBatch, MembersChanged, OffsetAnswer,
+        Pull, PullAnswer, PullAnswerFields, PullFlags, PushReply, QueryMessage, QueryOffset, ReadSendHeader,
+        RecallMessage, RecallTarget, Recalled, SearchOffset, SendAnswer, SendBack, SendForm, SendHeader, SendMessage,
+        Unregister, ViewMessage,
     },
     sign::signed_content,
     version_name,
@@ -190,6 +191,9 @@ fn request_headers_are_read_and_written_as_java_does() {
     check_class::<PushReply>("ReplyMessageRequestHeader", &["lo", "ns", "nsd"]);
     check_class::<RecallMessage>("RecallMessageRequestHeader", &["lo", "ns", "nsd"]);
     check_class::<Heartbeat>("HeartbeatRequestHeader", &["bname", "ns", "nsd"]);
+    check_class::<LockBatch>("LockBatchMqRequestHeader", &["bname", "ns", "nsd"]);
+    check_class::<QueryMessage>("QueryMessageRequestHeader", &["lo", "ns", "nsd"]);
+    check_class::<ViewMessage>("ViewMessageRequestHeader", &[]);
 }
 
 /// These two always write the broker's name; the minimal example has none, so only reading is compared there.
@@ -248,6 +252,13 @@ fn the_send_header_is_read_and_written_as_java_does() {
             assert_eq!(again.code, RequestCode::SEND_MESSAGE_V2.0);
             assert_eq!(&again.body()[..], b"hi");
             let written = fields(&again);
+            for (form, code) in [
+                (SendForm::Batch, RequestCode::SEND_BATCH_MESSAGE),
+                (SendForm::Reply, RequestCode::SEND_REPLY_MESSAGE_V2),
+            ] {
+                let other = command(&wire(&SendMessage { form, ..send.clone() }, format)).unwrap();
+                assert_eq!((other.code, other.body(), &fields(&other)), (code.0, again.body(), &written));
+            }
             if name.contains("full") {
                 assert_eq!(written, ext, "{name}");
             } else {
@@ -353,13 +364,52 @@ fn send_answers_are_read_and_written_as_java_does() {
 }
 
 #[test]
+fn answers_to_queries_and_recalls_are_read_and_written_as_java_does() {
+    let mut ran = 0;
+    for (name, command) in examples("QueryMessageResponseHeader") {
+        let ext = fields(&command);
+        let answer = FoundMessages::read(command).unwrap();
+        assert_eq!(answer.index_end.to_string(), ext["indexLastUpdatePhyoffset"], "{name}");
+        assert_eq!(answer.index_updated_ms.to_string(), ext["indexLastUpdateTimestamp"], "{name}");
+        for format in FORMATS {
+            let again = answered(&answer, answer.code, Bytes::new(), format);
+            assert_eq!(fields(&again), ext, "{name}");
+            assert_eq!(FoundMessages::read(again).unwrap(), answer, "{name}");
+        }
+        ran += 1;
+    }
+    let bare = answered(&NoFields, ResponseCode::QUERY_NOT_FOUND, Bytes::new(), HeaderFormat::Json);
+    assert_eq!(FoundMessages::read(bare), Ok(FoundMessages::new(0, 0, Bytes::new())));
+    let bare = answered(&NoFields, ResponseCode::SUCCESS, Bytes::new(), HeaderFormat::Json);
+    assert!(FoundMessages::read(bare).is_err());
+    for (name, command) in examples("RecallMessageResponseHeader") {
+        let ext = fields(&command);
+        let answer = Recalled::read(command).unwrap();
+        assert_eq!(answer.message_id, ext["msgId"], "{name}");
+        for format in FORMATS {
+            let again = answered(&answer, ResponseCode::SUCCESS, Bytes::new(), format);
+            assert_eq!(fields(&again), ext, "{name}");
+            assert_eq!(Recalled::read(again), Ok(answer.clone()), "{name}");
+        }
+        ran += 1;
+    }
+    for class in ["EndTransactionResponseHeader", "ViewMessageResponseHeader"] {
+        for (name, command) in examples(class) {
+            assert!(fields(&command).is_empty(), "{name}");
+            ran += 1;
+        }
+    }
+    assert_eq!(ran, 16);
+}
+
+#[test]
 fn a_member_list_answer_has_no_fields() {
     let mut ran = 0;
     for (name, command) in examples("GetConsumerListByGroupResponseHeader") {
         assert!(fields(&command).is_empty(), "{name}");
         let mut list = ConsumerList::default();
         list.consumer_id_list.push("10.0.0.9@1#2".to_owned());
-        let again = answered(&ferrocket_protocol::NoFields, ResponseCode::SUCCESS, list.to_body(), HeaderFormat::Json);
+        let again = answered(&NoFields, ResponseCode::SUCCESS, list.to_body(), HeaderFormat::Json);
         assert_eq!(ConsumerList::read(again), Ok(list));
         ran += 1;
     }

@@ -14,10 +14,11 @@ use ferrocket_protocol::{
     encode_response, limits,
     message::{StoredMessages, SysFlag},
     request::{
-        CheckTransaction, CommitOffset, ConsumerList, CreateTopic, EndTransaction, FoundOffset, GetConsumerList,
-        GetMaxOffset, GetMinOffset, GetRoute, Heartbeat, HeartbeatAnswer, MembersChanged, OffsetAnswer, Pull,
-        PullAnswer, PullFlags, PushReply, QueryOffset, ReadSendHeader, RecallMessage, SearchOffset, SendAnswer,
-        SendBack, Unregister,
+        CheckTransaction, CommitOffset, ConsumerList, CreateTopic, EndTransaction, FoundMessage, FoundMessages,
+        FoundOffset, GetConsumerList, GetMaxOffset, GetMinOffset, GetRoute, Heartbeat, HeartbeatAnswer, LockBatch,
+        MembersChanged, OffsetAnswer, Pull, PullAnswer, PullFlags, PushReply, QueryMessage, QueryOffset,
+        ReadSendHeader, RecallMessage, RecallTarget, Recalled, SearchOffset, SendAnswer, SendBack, TransactionEnding,
+        UnlockBatch, Unregister, ViewMessage,
     },
 };
 
@@ -165,10 +166,38 @@ fn every_request_that_we_have_a_type_for_is_read_and_written() {
             RequestCode::GET_CONSUMER_LIST_BY_GROUP => drop(check_request::<GetConsumerList>(command, name)),
             RequestCode::CONSUMER_SEND_MSG_BACK => drop(check_request::<SendBack>(command, name)),
             RequestCode::NOTIFY_CONSUMER_IDS_CHANGED => drop(check_request::<MembersChanged>(command, name)),
-            RequestCode::END_TRANSACTION => drop(check_request::<EndTransaction>(command, name)),
-            RequestCode::CHECK_TRANSACTION_STATE => drop(check_request::<CheckTransaction>(command, name)),
-            RequestCode::RECALL_MESSAGE => drop(check_request::<RecallMessage>(command, name)),
-            RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT => drop(check_request::<PushReply>(command, name)),
+            RequestCode::END_TRANSACTION => {
+                let end = check_request::<EndTransaction>(command, name);
+                let ending = TransactionEnding::from_code(end.ending).unwrap();
+                assert!(ending.code() == end.ending && command.is_one_way(), "{name}");
+            }
+            RequestCode::CHECK_TRANSACTION_STATE => {
+                let check = check_request::<CheckTransaction>(command, name);
+                let [Ok(half)] = &StoredMessages::new(&check.body).collect::<Vec<_>>()[..] else { panic!("{name}") };
+                assert_eq!(half.commit_log_offset, check.header.commit_log_offset, "{name}");
+                assert_eq!(half.queue_offset, check.header.table_offset, "{name}");
+                let group = properties::find(std::str::from_utf8(&half.properties).unwrap(), "PGROUP");
+                assert!(group.is_some() && !half.topic.starts_with("RMQ_SYS"), "{name}");
+            }
+            RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT => {
+                let push = check_request::<PushReply>(command, name);
+                assert!(!command.is_one_way() && push.header.properties.is_some(), "{name}");
+            }
+            RequestCode::RECALL_MESSAGE => {
+                let recall = check_request::<RecallMessage>(command, name);
+                let target = RecallTarget::read(&recall.handle).unwrap();
+                assert_eq!((&target.topic, Some(target.broker.as_str())), (&recall.topic, recall.broker.as_deref()));
+                assert_eq!(target.write(), recall.handle);
+            }
+            RequestCode::QUERY_MESSAGE => drop(check_request::<QueryMessage>(command, name)),
+            RequestCode::VIEW_MESSAGE_BY_ID => drop(check_request::<ViewMessage>(command, name)),
+            RequestCode::LOCK_BATCH_MQ => {
+                let data = check_request::<LockBatch>(command, name).data().unwrap();
+                assert!(!data.client_id.is_empty() && !data.mq_set.is_empty(), "{name}");
+            }
+            RequestCode::UNLOCK_BATCH_MQ => {
+                assert_eq!(check_request::<UnlockBatch>(command, name).data().unwrap().mq_set.len(), 2, "{name}");
+            }
             RequestCode::UPDATE_AND_CREATE_TOPIC => drop(check_request::<CreateTopic>(command, name)),
             RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_BATCH_MESSAGE | RequestCode::SEND_REPLY_MESSAGE_V2 => {
                 let read = ReadSendHeader::read_request(command).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -189,8 +218,8 @@ fn every_request_that_we_have_a_type_for_is_read_and_written() {
     }
     println!("without a type: {untyped:?}; pulls with a negative offset to commit: {negative}");
     assert_eq!(negative, 9);
-    assert_eq!((typed.len(), typed.values().sum::<usize>()), (21, 433));
-    assert_eq!((untyped.len(), untyped.values().sum::<usize>()), (35, 49));
+    assert_eq!((typed.len(), typed.values().sum::<usize>()), (25, 441));
+    assert_eq!((untyped.len(), untyped.values().sum::<usize>()), (31, 41));
 }
 
 /// What is written has, field by field, the values that stood there.
@@ -287,7 +316,30 @@ fn every_answer_that_we_have_a_type_for_is_read_and_written() {
                 assert_eq!((&one, &two), (&list, &list), "{name}");
                 assert_eq!(list.to_body(), *body, "{name}");
             }),
+            RequestCode::QUERY_MESSAGE => answer::<QueryMessage>(&step).map(|found: FoundMessages| {
+                assert_eq!(StoredMessages::new(&found.messages).filter(Result::is_err).count(), 0, "{name}");
+                assert_eq!(found.code == ResponseCode::SUCCESS, !found.messages.is_empty(), "{name}");
+                assert_same(&found, &fields(&step.command), name);
+                let [one, two] = written::<FoundMessages>(&step, &found, &found.messages);
+                assert_eq!((&one, &two), (&found, &found), "{name}");
+            }),
+            RequestCode::VIEW_MESSAGE_BY_ID => answer::<ViewMessage>(&step).map(|found: FoundMessage| {
+                assert!(StoredMessages::new(&found.0).next().unwrap().unwrap().is_intact, "{name}");
+                let [one, two] = written::<FoundMessage>(&step, &NoFields, &found.0);
+                assert_eq!((&one, &two), (&found, &found), "{name}");
+            }),
+            RequestCode::RECALL_MESSAGE => answer::<RecallMessage>(&step).map(|recalled: Recalled| {
+                assert!(UniqueIdParts::parse(&recalled.message_id).is_some(), "{name}");
+                assert_same(&recalled, &fields(&step.command), name);
+            }),
+            RequestCode::LOCK_BATCH_MQ => answer::<LockBatch>(&step).map(|locked| {
+                assert_eq!(locked.locked.len(), 1, "{name}");
+                let [one, two] = written(&step, &NoFields, &locked.to_body());
+                assert_eq!((&one, &two), (&locked, &locked), "{name}");
+            }),
             RequestCode::UNREGISTER_CLIENT
+            | RequestCode::UNLOCK_BATCH_MQ
+            | RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT
             | RequestCode::CONSUMER_SEND_MSG_BACK
             | RequestCode::UPDATE_AND_CREATE_TOPIC => answer::<Unregister>(&step),
             _ => {
@@ -304,8 +356,8 @@ fn every_answer_that_we_have_a_type_for_is_read_and_written() {
         }
     }
     println!("read: {read:?}; {messages} messages; without a type: {untyped}");
-    assert_eq!((read.len(), read.values().sum::<usize>(), refused), (15, 332, 42));
-    assert_eq!(untyped, 50);
+    assert_eq!((read.len(), read.values().sum::<usize>(), refused), (21, 342, 42));
+    assert_eq!(untyped, 40);
     assert!(messages > 20, "{messages}");
 }
 

@@ -12,13 +12,15 @@ use common::{AnyRequest, FORMATS, Map, command, fields};
 use ferrocket_protocol::{
     Command, Flags, Frame, HeaderFormat, Language, NoFields, ReadRequest, Request, RequestHead, Response, ResponseCode,
     WriteFields,
-    body::{HeartbeatData, TopicRoute},
+    body::{HeartbeatData, LockedQueues, TopicRoute},
     encode_request, encode_response, limits,
     message::{BatchRecords, StoredMessages, StoredParts, SysFlag, push_batch_record, write_stored},
     normalize_json,
     request::{
-        CommitOffset, ConsumerList, CreateTopic, GetMaxOffset, GetRoute, Heartbeat, Pull, PullAnswer, QueryOffset,
-        ReadSendHeader, SearchOffset, SendAnswer, SendBack, SendForm, SendHeader, SendMessage, Unregister,
+        CheckTransaction, CheckTransactionHeader, CommitOffset, ConsumerList, CreateTopic, EndTransaction,
+        FoundMessages, GetMaxOffset, GetRoute, Heartbeat, LockBatch, Pull, PullAnswer, PushReply, PushReplyHeader,
+        QueryMessage, QueryOffset, ReadSendHeader, RecallMessage, RecallTarget, SearchOffset, SendAnswer, SendBack,
+        SendForm, SendHeader, SendMessage, Unregister, ViewMessage,
     },
     sign::signed_content,
 };
@@ -97,6 +99,12 @@ fn ask(command: &Command) {
     let _ = u64::read(command.clone());
     let _ = TopicRoute::read(command.clone());
     let _ = ConsumerList::read(command.clone());
+    let _ = LockBatch::read_request(command).map(|lock| lock.data());
+    let _ = LockedQueues::read(command.clone());
+    let _ = PushReply::read_request(command);
+    let _ = CheckTransaction::read_request(command).map(|check| StoredMessages::new(&check.body).count());
+    let _ = RecallMessage::read_request(command).map(|recall| RecallTarget::read(&recall.handle));
+    let _ = FoundMessages::read(command.clone()).map(|answer| StoredMessages::new(&answer.messages).count());
 }
 
 proptest! {
@@ -445,6 +453,39 @@ proptest! {
         back.max_reconsume_times = Some(level);
         round_trip(&back)?;
         round_trip(&CreateTopic::with_queues(topic.as_str(), queue_id))?;
+        let mut end = EndTransaction::new(signed, level, yes, other.as_str(), group.as_str(), signed);
+        end.transaction_id = broker.clone();
+        end.topic = Some(topic.as_str().into());
+        round_trip(&end)?;
+        let mut header = CheckTransactionHeader::new(signed, signed);
+        (header.broker_message_id, header.transaction_id) = (broker.clone(), Some(other.clone()));
+        header.message_id = broker.clone();
+        round_trip(&CheckTransaction { header, body: Bytes::from(group.clone()) })?;
+        let mut header = PushReplyHeader::new(
+            other.as_str(), signed, level, group.as_str(), level, other.as_str(), signed, level, topic.as_str(),
+        );
+        (header.properties, header.reconsume_times) = (broker.clone(), Some(level));
+        (header.default_topic, header.unit_mode) = (Some(group.as_str().into()), Some(yes));
+        round_trip(&PushReply { header, body: Bytes::from(group.clone()) })?;
+        let mut query = QueryMessage::new(signed, signed, other.as_str(), level, topic.as_str());
+        (query.unique, query.index_type, query.last_key) = (Some(yes), broker.clone(), Some(other.clone()));
+        round_trip(&query)?;
+        let mut view = ViewMessage::new(signed);
+        view.topic = Some(topic.as_str().into());
+        round_trip(&view)?;
+        let mut recall = RecallMessage::new(other.as_str(), topic.as_str());
+        (recall.broker, recall.group) = (broker, Some(group.as_str().into()));
+        round_trip(&recall)?;
+    }
+
+    /// Any handle is read as it was written, and any text is read or refused.
+    #[test]
+    fn recall_handles_round_trip(words in prop::array::uniform3("[^ ]{1,200}"), time: i64, text in nasty()) {
+        let [topic, broker, message_id] = words;
+        let timestamp = time.to_string();
+        let target = RecallTarget { topic: topic.into(), broker: broker.into(), timestamp, message_id };
+        prop_assert_eq!(RecallTarget::read(&target.write()), Some(target));
+        let _ = RecallTarget::read(&text);
     }
 }
 
@@ -452,6 +493,8 @@ fn round_trip<R: ReadRequest + Request + PartialEq + std::fmt::Debug>(request: &
     for format in FORMATS {
         let read = command(&common::wire(request, format)).unwrap();
         prop_assert_eq!(read.code, R::CODE.0);
+        // A signature is over the fields in this order.
+        prop_assert!(read.fields().map(|field| field.unwrap().0.into_owned()).is_sorted());
         prop_assert_eq!(&R::read_request(&read).unwrap(), request);
     }
     Ok(())

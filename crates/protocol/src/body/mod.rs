@@ -2,6 +2,7 @@
 //! object keys (remoting-protocol §4.1), unknown keys are passed over, and missing ones take their defaults.
 
 mod heartbeat;
+mod lock;
 mod reader;
 mod route;
 
@@ -13,6 +14,7 @@ use crate::{DecodeError, normalize_json};
 pub(crate) use reader::Reader;
 
 pub use heartbeat::{ConsumerData, HeartbeatData, ProducerData, SubscriptionData};
+pub use lock::{LockData, LockedQueues};
 pub use route::{BrokerAddresses, QueueData, TopicRoute};
 
 /// Reads a body that servers get. What clients get goes through [`Reader`], which takes less code and no detour.

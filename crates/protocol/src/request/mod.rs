@@ -6,10 +6,12 @@ mod consumer_list;
 mod create_topic;
 mod end_transaction;
 mod heartbeat;
+mod lock;
 mod members_changed;
 mod offset;
 mod pull;
 mod push_reply;
+mod query;
 mod recall;
 mod route;
 mod send;
@@ -25,12 +27,14 @@ pub use consumer_list::{ConsumerList, GetConsumerList};
 pub use create_topic::CreateTopic;
 pub use end_transaction::{EndTransaction, TransactionEnding};
 pub use heartbeat::{Heartbeat, HeartbeatAnswer, HeartbeatFields};
+pub use lock::{LockBatch, UnlockBatch};
 pub use members_changed::MembersChanged;
 pub use offset::{
     CommitOffset, FoundOffset, GetMaxOffset, GetMinOffset, OffsetAnswer, QueryOffset, QueueFields, SearchOffset,
 };
 pub use pull::{Pull, PullAnswer, PullAnswerFields, PullFlags, PullHeader};
 pub use push_reply::{PushReply, PushReplyHeader};
+pub use query::{FoundMessage, FoundMessages, FoundMessagesFields, QueryMessage, ViewMessage};
 pub use recall::{RecallMessage, RecallTarget, Recalled};
 pub use route::GetRoute;
 pub use send::{ReadSendHeader, SendAnswer, SendForm, SendHeader, SendMessage, TraceSwitch};
