@@ -33,6 +33,7 @@ impl TestClusterBuilder {
                 recall_messages: true,
                 in_memory: false,
                 max_message_bytes: 4 * 1024 * 1024,
+                lock_time: Duration::from_secs(60),
                 member_expiry: Duration::from_secs(120),
                 transaction_timeout: Duration::from_secs(2),
                 transaction_check_interval: Duration::from_secs(1),
@@ -128,6 +129,13 @@ impl TestClusterBuilder {
     #[doc(alias = "channelExpiredTimeout")]
     pub fn member_expiry(mut self, silence: Duration) -> Self {
         self.settings.member_expiry = silence;
+        self
+    }
+
+    /// How long a queue stays locked after its holder asked for the lock last. Default 60 s, of tokio's clock.
+    #[doc(alias = "lockMaxLiveTime")]
+    pub fn lock_time(mut self, time: Duration) -> Self {
+        self.settings.lock_time = time;
         self
     }
 

@@ -40,6 +40,8 @@ pub enum Call {
     SendBack,
     /// Queues are locked.
     Lock,
+    /// Queues are unlocked.
+    Unlock,
     /// A topic is created or changed.
     CreateTopic,
 }
@@ -68,6 +70,7 @@ impl Call {
             RequestCode::GET_CONSUMER_LIST_BY_GROUP => Self::ConsumerList,
             RequestCode::CONSUMER_SEND_MSG_BACK => Self::SendBack,
             RequestCode::LOCK_BATCH_MQ => Self::Lock,
+            RequestCode::UNLOCK_BATCH_MQ => Self::Unlock,
             RequestCode::UPDATE_AND_CREATE_TOPIC => Self::CreateTopic,
             _ => return None,
         })

@@ -170,6 +170,12 @@ impl TestCluster {
         broker.committed_offset(group, queue.topic().as_str(), queue.id())
     }
 
+    /// The client id of who holds the lock of a queue in a group; `None` when it is free, or the lock ran out.
+    pub fn lock_holder(&self, group: &str, queue: &MessageQueue) -> Option<String> {
+        let broker = self.brokers.iter().find(|broker| *queue.broker() == *broker.name())?;
+        broker.lock_holder(group, queue)
+    }
+
     /// How many connections are open, to all servers.
     pub fn connections(&self) -> usize {
         self.shared.observer.connections()

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// Requests that this crate does not know, servers that were set up in another way, and a queue chosen at random; by the
 /// beginning of the name.
-const NOT_HERE: [&str; 32] = [
+const NOT_HERE: [&str; 30] = [
     "topic list",
     "topics of the cluster",
     "KV ",
@@ -19,8 +19,6 @@ const NOT_HERE: [&str; 32] = [
     "earliest store time",
     "heartbeat with null sets",
     "check client configuration",
-    "lock",
-    "unlock",
     "query assignment",
     "pop",
     "ordered pop",

@@ -4,6 +4,7 @@ mod batch;
 mod delays;
 mod expiry;
 mod groups;
+mod locks;
 mod offsets;
 mod producers;
 mod pull;
@@ -37,6 +38,7 @@ use crate::{
 };
 use delays::Timers;
 use groups::Groups;
+use locks::Locks;
 use producers::Producers;
 use replies::reply_topic;
 use transactions::Transactions;
@@ -61,6 +63,7 @@ struct State {
     offsets: HashMap<String, HashMap<(String, u32), u64>>,
     groups: Groups,
     producers: Producers,
+    locks: Locks,
     /// When each connection beat last; only of those that are in a group.
     beats: HashMap<u64, Instant>,
     transactions: Transactions,
@@ -131,6 +134,7 @@ impl Broker {
         state.groups.forget_members();
         state.producers.forget();
         state.beats.clear();
+        state.locks = Locks::default();
         drop(state);
         self.shared.observer.ring();
     }
@@ -256,6 +260,8 @@ impl Service for Broker {
             RequestCode::HEART_BEAT => self.heartbeat(connection, command),
             RequestCode::UNREGISTER_CLIENT => self.unregister(connection, command),
             RequestCode::GET_CONSUMER_LIST_BY_GROUP => self.consumer_list(command),
+            RequestCode::LOCK_BATCH_MQ => self.lock(command),
+            RequestCode::UNLOCK_BATCH_MQ => self.unlock(command),
             RequestCode::UPDATE_AND_CREATE_TOPIC => self.create_topic_request(command),
             RequestCode(code) => Answer::unsupported(code),
         };

@@ -124,8 +124,11 @@ impl Broker {
                 return Err(Answer::refusal_with_faq(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, text));
             }
             state.log.ensure_topic(topic, 1);
-            // A consumer that re-sends a message has already counted this try.
-            if header.reconsume_times.unwrap_or(0) > header.max_reconsume_times.unwrap_or(MAX_RECONSUME_TIMES) {
+            // A consumer that re-sends a message has already counted this try. Who holds locks consumes in order, and sends only
+            // what it gave up.
+            let tries = header.reconsume_times.unwrap_or(0);
+            let most = header.max_reconsume_times.unwrap_or(MAX_RECONSUME_TIMES);
+            if tries > most || self.is_locked(&state.locks, group) {
                 dead_letters = format!("{}{group}", system::DEAD_LETTER_PREFIX);
                 state.log.ensure_topic(&dead_letters, 1);
                 topic = &dead_letters;
