@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use client::{Client, in_memory, send_request};
 use ferrocket_protocol::{
     Command, HeaderFormat, NoFields, ReadRequest, RequestCode, ResponseCode, encode_response,
-    request::{GetRoute, PushReply, SendForm, SendMessage},
+    request::{GetRoute, PushReply, SendForm, SendMessage, Unregister},
 };
 use ferrocket_testkit::{Call, TestCluster};
 
@@ -73,6 +73,26 @@ async fn a_replier_learns_that_the_asker_refused_or_left_or_was_never_there() {
     assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR);
     assert_eq!(answer.remark().as_deref(), Some("push reply message fail, channel of <nobody> not found."));
     assert_eq!(answering.call(&reply("")).await, Err(ResponseCode::SYSTEM_ERROR));
+}
+
+/// A broker keeps one connection per client id, and forgets it with any group that the client leaves.
+#[tokio::test]
+async fn an_asker_that_left_a_group_gets_no_reply_until_it_joins_one_anew() {
+    let cluster = in_memory().await;
+    let (mut asking, mut answering) = (Client::to_broker(&cluster).await, Client::to_broker(&cluster).await);
+    asking.announce("asker", "askers").await;
+    asking.announce("asker", "others").await;
+    let mut leave = Unregister::new("asker");
+    leave.producer_group = Some("others".into());
+    asking.call(&leave).await.unwrap();
+    asking.announce("asker", "askers").await;
+    let properties = properties_for("asker");
+    assert_eq!(answering.call(&reply(&properties)).await, Err(ResponseCode::SYSTEM_ERROR));
+    asking.announce("asker", "others").await;
+    answering.write(&reply(&properties)).await;
+    let push = asking.read().await.expect("the reply");
+    acknowledge(&mut asking, &push, ResponseCode::SUCCESS).await;
+    assert_eq!(answering.read().await.unwrap().response_code(), ResponseCode::SUCCESS);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,8 @@ use crate::connection::Connection;
 #[derive(Default)]
 pub(super) struct Producers {
     groups: HashMap<String, Vec<Producer>>,
+    /// One connection per client id, for replies: the one that joined a group last.
+    clients: HashMap<String, Arc<Connection>>,
     /// Whom to ask next.
     turn: usize,
 }
@@ -20,12 +22,17 @@ impl Producers {
         let producers = self.groups.entry(group.to_owned()).or_default();
         if !producers.iter().any(|producer| producer.connection.id == connection.id) {
             producers.push(Producer { client_id: client_id.to_owned(), connection: connection.clone() });
+            self.clients.insert(client_id.to_owned(), connection.clone());
         }
     }
 
+    /// As on any broker, replies find the client no more, whatever other groups it is in, until it joins one anew.
     pub(super) fn leave(&mut self, group: &str, connection: u64) {
-        if let Some(producers) = self.groups.get_mut(group) {
-            producers.retain(|producer| producer.connection.id != connection);
+        let Some(producers) = self.groups.get_mut(group) else { return };
+        let before = producers.len();
+        producers.retain(|producer| producer.connection.id != connection);
+        if producers.len() < before {
+            self.clients.retain(|_, client| client.id != connection);
         }
     }
 
@@ -35,16 +42,23 @@ impl Producers {
         for producers in self.groups.values_mut() {
             producers.retain(|producer| producer.connection.id != connection);
         }
+        self.clients.retain(|_, client| client.id != connection);
         self.groups.values().map(Vec::len).sum::<usize>() < before
     }
 
     pub(super) fn forget(&mut self) {
         self.groups.clear();
+        self.clients.clear();
     }
 
     /// The client ids of a group, in the order of joining.
     pub(super) fn members(&self, group: &str) -> Vec<String> {
         self.groups.get(group).into_iter().flatten().map(|producer| producer.client_id.clone()).collect()
+    }
+
+    /// Where replies to a client go.
+    pub(super) fn for_replies(&self, client_id: &str) -> Option<Arc<Connection>> {
+        self.clients.get(client_id).cloned()
     }
 
     /// The newest connection of a client.

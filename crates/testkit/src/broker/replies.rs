@@ -71,7 +71,7 @@ impl Broker {
         properties::set(&mut text, PUSHED_AT, &clock::now_ms().to_string());
         let (client, store_host) = {
             let state = self.state.lock();
-            (state.producers.of_client(&client_id), state.host().to_string())
+            (state.producers.for_replies(&client_id), state.host().to_string())
         };
         let Some(client) = client else {
             return Err(format!("push reply message fail, channel of <{client_id}> not found."));
