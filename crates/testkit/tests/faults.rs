@@ -2,12 +2,21 @@
 
 mod client;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{BufMut, BytesMut};
 use client::{Client, bodies, in_memory, long_pull, send_request, soon};
-use ferrocket_protocol::{HeaderFormat, RequestHead, ResponseCode, encode_request, request::GetRoute};
+use ferrocket_model::OffsetId;
+use ferrocket_protocol::{
+    HeaderFormat, RequestHead, ResponseCode,
+    body::LockData,
+    encode_request,
+    request::{
+        EndTransaction, GetRoute, LockBatch, RecallMessage, SendForm, SendMessage, TransactionEnding, UnlockBatch,
+    },
+};
 use ferrocket_testkit::{Action, Call, Fault, TestCluster};
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 #[tokio::test]
@@ -233,4 +242,37 @@ async fn nothing_runs_on_after_the_cluster_is_dropped() {
         .await;
         while client.read().await.is_some() {}
     }
+}
+
+/// Each new kind of request has its own name for faults, on the broker that gets it.
+#[tokio::test]
+async fn ends_replies_recalls_and_locks_can_be_told_apart_and_hit() {
+    let cluster = in_memory().await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    cluster.intercept(move |request| {
+        log.lock().push(request.call());
+        Action::Pass
+    });
+    let half = "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}payers\u{2}UNIQ_KEY\u{1}K\u{2}";
+    let mut client = Client::to_broker(&cluster).await;
+    let sent = client.call(&send_request("Orders", 0, half, "1")).await.unwrap();
+    let place = OffsetId::parse(&sent.message_id).unwrap().commit_log_offset;
+    let end = EndTransaction::new(place, TransactionEnding::Commit.code(), false, "K", "payers", 0);
+    cluster.fault(Fault::on(Call::EndTransaction).times(1).apply_then_disconnect());
+    assert!(client.answer(&end).await.is_none());
+    assert_eq!(cluster.messages("Orders").len(), 1, "committed, though the producer cannot know");
+    let mut client = Client::to_broker(&cluster).await;
+    let busy = |call| cluster.fault(Fault::on(call).answer(ResponseCode::SYSTEM_BUSY, "busy"));
+    let faults = [Call::Reply, Call::Recall, Call::Lock, Call::Unlock].map(busy);
+    let SendMessage { header, body, .. } = send_request("TestCluster_REPLY_TOPIC", 0, "", "x");
+    let reply = SendMessage { form: SendForm::Reply, header, body };
+    let nobody = LockData::default();
+    let busy = Some(ResponseCode::SYSTEM_BUSY);
+    assert_eq!(client.call(&reply).await.err(), busy);
+    assert_eq!(client.call(&RecallMessage::new("h", "Orders")).await.err(), busy);
+    assert_eq!(client.call(&LockBatch::new(&nobody)).await.err(), busy);
+    assert_eq!(client.call(&UnlockBatch::new(&nobody)).await.err(), busy);
+    assert_eq!(faults.map(|fault| fault.hits()), [1; 4]);
+    assert_eq!(seen.lock()[..], [Some(Call::Send)], "hooks see what no fault acts on");
 }
