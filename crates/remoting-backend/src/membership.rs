@@ -207,21 +207,29 @@ impl Membership for RemotingBackend {
                 request.producer_group = Some(self.shared.names.group(group).into_owned());
             }
             let request = Arc::new(request);
+            // Brokers keep one way to a client, for replies, and forget it with any producer group that leaves. They learn it anew
+            // only with a group that is new to them: so the inner group leaves too, and comes back with the next heartbeat.
+            let stays = !consumer && !self.shared.members.is_empty();
+            let mut inner = Unregister::new(self.client_id());
+            inner.producer_group = Some(Group::from_static(system::CLIENT_INNER_PRODUCER));
+            let inner = Arc::new(inner);
             let mut brokers = self.shared.brokers.for_heartbeat(consumer);
             // A broker without a connection of ours knows nothing of us.
             brokers.retain(|(_, address)| self.shared.pool.connected(address).is_some());
             let calls = brokers.into_iter().map(|(broker, address)| -> BoxFuture<'static, Option<String>> {
-                let (shared, request) = (self.shared.clone(), request.clone());
+                let (shared, request, inner) = (self.shared.clone(), request.clone(), inner.clone());
                 Box::pin(async move {
                     let operation = || "unregister".to_owned();
-                    let told = shared.call(&broker, &address, &*request, shared.request_timeout, operation).await;
+                    let mut told = shared.call(&broker, &address, &*request, shared.request_timeout, operation).await;
+                    if stays && told.is_ok() {
+                        told = shared.call(&broker, &address, &*inner, shared.request_timeout, operation).await;
+                    }
                     told.err().map(|_| address.to_string())
                 })
             });
             let untold = side_by_side(calls).await.into_iter().flatten().collect();
-            // A broker that unregisters one producer group forgets the way to this client, and replies need it.
-            if !self.shared.members.is_empty() {
-                self.shared.members.wake();
+            if stays {
+                self.shared.beat().await;
             }
             untold
         })

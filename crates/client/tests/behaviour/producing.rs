@@ -212,9 +212,13 @@ async fn a_request_gets_its_reply_and_one_without_a_replier_says_so() {
         }
     });
     let _server_side = server_side.build().await.unwrap();
-    let producer = producer(&asking).await;
+    let (producer, another) = (producer(&asking).await, producer(&asking).await);
     // A broker that does not know the asker yet drops the reply, and the consumer tries it again later.
-    for number in 0..5 {
+    for number in 0..6 {
+        // Brokers forget the way to a client when it takes one producer group off them.
+        if number == 3 {
+            another.shutdown().await.unwrap();
+        }
         let request = Message::new(&topic, format!("question {number}"));
         let reply = producer.request(request).timeout(Duration::from_secs(30)).await.unwrap();
         assert_eq!(reply.body().as_ref(), format!("re: question {number}").as_bytes());
