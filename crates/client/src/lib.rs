@@ -89,4 +89,6 @@ mod guide {
     struct Ordering;
     #[doc = include_str!("../../../docs/guide/batching.md")]
     struct Batching;
+    #[doc = include_str!("../../../docs/guide/transactions.md")]
+    struct Transactions;
 }
