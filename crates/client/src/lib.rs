@@ -91,4 +91,8 @@ mod guide {
     struct Batching;
     #[doc = include_str!("../../../docs/guide/transactions.md")]
     struct Transactions;
+    #[doc = include_str!("../../../docs/guide/request-reply.md")]
+    struct RequestReply;
+    #[doc = include_str!("../../../docs/guide/delay.md")]
+    struct Delay;
 }
