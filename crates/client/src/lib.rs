@@ -57,7 +57,38 @@ pub use ferrocket_producer::{
 #[cfg(feature = "trace")]
 pub use ferrocket_trace::MessageTrace;
 
-/// Options and extension points of producers.
+/// Producers: what they guarantee, their options and extension points.
+///
+/// # Delivery guarantees
+///
+/// | call | `Ok` means | `Err` means |
+/// | --- | --- | --- |
+/// | [`send`](Producer::send) | a broker has stored it | [`applied()`](SendError::applied) says: not stored, unknown, or stored |
+/// | [`send_batch`](Producer::send_batch) | all are stored, in order, in one queue | the same, for all of them together |
+/// | [`send`](Producer::send) with [`auto_batch`](producer::ProducerBuilder::auto_batch) | this message is stored | the same, for this message |
+/// | [`send_oneway`](Producer::send_oneway) | it was handed to the connection | it was not |
+/// | [`request`](Producer::request) | the reply is here | as `send`; `NoReply`: it is stored, and nobody has answered |
+/// | [`begin`](TransactionProducer::begin) | the half message is stored, and nobody sees it | as `send`, for the half message |
+/// | [`commit`](Transaction::commit), [`rollback`](Transaction::rollback) | the broker has done it | the broker asks the checker, unless it was done |
+/// | [`recall`](Producer::recall) | the broker has taken note | it will be delivered, unless the outcome is unknown |
+///
+/// - **At least once.** A failed attempt is repeated on another broker, also when its outcome is unknown. A message may then be
+///   stored twice, both times with the same [`message_id`](crate::SendReceipt::message_id). With
+///   [`retry_unknown(false)`](producer::ProducerBuilder::retry_unknown) no attempt is repeated that may have stored it, and you get the unknown
+///   outcome instead.
+/// - **One deadline** ([`send_timeout`](producer::ProducerBuilder::send_timeout), or [`timeout`](Sending::timeout) of one call) covers the wait
+///   for a place in the window, the look-up of the topic, and all attempts.
+/// - **Bounded.** What is in flight is bounded by count and by bytes. Who finds no place waits, within his time, and then fails with
+///   [`Overloaded`](crate::ErrorKind::Overloaded).
+/// - **Order** is kept among messages with one [sharding key](crate::Message::with_sharding_key), and within a batch. Other sends that are
+///   in flight together are stored in any order.
+/// - **A message comes back** with its error ([`into_messages`](SendError::into_messages)). Sent again it is a new message with a new
+///   id.
+/// - **Dropping** a future makes no further attempt; the one under way may be stored. A message that has joined an automatic batch
+///   is sent all the same.
+/// - **Shutdown** takes no new sends, sends open batches, waits for what is in flight, and says what was left undone.
+///
+/// The repository's guide (`docs/guide`) has a page for each way of sending.
 pub mod producer {
     pub use ferrocket_producer::{
         AutoBatch, Compression, FaultTolerance, IntoTransactionState, Producer, ProducerBuilder, ProducerHealth,

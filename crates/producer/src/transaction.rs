@@ -136,7 +136,7 @@ impl Transaction {
     /// # Errors
     ///
     /// When the broker did not confirm it; [`applied`](TransactionError::applied) says whether it may have happened. It is never
-    /// sent twice, since every commit stores the message once more (§3.9).
+    /// sent twice, since brokers store the message once more for every commit.
     ///
     /// # Cancel safety
     ///
