@@ -277,3 +277,17 @@ fn s2_the_debug_text_of_credentials_and_secrets_never_shows_a_secret() {
     assert!(format!("{credentials:?}").contains("AK-public"));
     assert_eq!(credentials.secret_key().expose(), "sk-hidden");
 }
+
+#[tokio::test]
+async fn a_send_without_an_attempt_or_without_time_is_refused_with_the_option_named() {
+    let (cluster, client) = start(TestCluster::builder().topic("T", 1)).await;
+    let producer = client.producer("shop").build().await.expect("it builds");
+    let none = producer.send(Message::new("T", "x")).max_attempts(0).await.expect_err("it would never send");
+    let hasty = producer.send(Message::new("T", "x")).timeout(Duration::ZERO).await.expect_err("no time");
+    for (error, option) in [(none, "`max_attempts`"), (hasty, "`timeout`")] {
+        assert_eq!((error.kind(), error.applied()), (ErrorKind::InvalidArgument, Applied::No));
+        assert!(error.to_string().contains(option), "{error}");
+        assert_eq!(error.into_messages().len(), 1);
+    }
+    assert_eq!(cluster.requests(Call::Send), 0);
+}

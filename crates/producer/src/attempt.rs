@@ -114,6 +114,11 @@ impl Attempts {
         self.deadline
     }
 
+    /// How many attempts there may be.
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit
+    }
+
     pub(crate) fn made(&self) -> u32 {
         self.made
     }

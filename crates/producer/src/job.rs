@@ -287,6 +287,10 @@ impl Job {
             let failure = Failure::invalid_argument(operation(message), "0 leaves no time to send");
             return Err(failure.with_option("timeout").into());
         }
+        if self.attempts.limit() == 0 {
+            let failure = Failure::invalid_argument(operation(message), "0 would never send; 1 tries once");
+            return Err(failure.with_option("max_attempts").into());
+        }
         let limit = core.options.max_message_bytes;
         let size = InvalidMessage::BodyTooLarge { bytes: message.body().len(), limit };
         let sized = if message.body().len() > limit { Err(size) } else { Ok(()) };
