@@ -122,7 +122,12 @@ impl Inner {
                 unwanted.extend(waiting.send(place).err());
             }
         }
+        // Those in the line may all have gone, and then nobody gives a place back any more.
+        let is_drained = state.is_draining && state.count == 0 && state.line.is_empty();
         drop(state);
+        if is_drained {
+            self.drained.notify_waiters();
+        }
     }
 }
 
@@ -215,6 +220,16 @@ mod tests {
         drop(large);
         assert!(small.await.is_some());
         drop(place);
+    }
+
+    /// Between giving the last place back and serving the line, a drain may begin.
+    #[tokio::test(start_paused = true)]
+    async fn draining_ends_when_the_last_one_in_the_line_turns_out_to_have_gone() {
+        let window = Window::new(1, 100);
+        let (gone, _) = oneshot::channel();
+        window.inner.state.lock().line.push_back((1, gone));
+        let (drained, ()) = tokio::join!(window.drain(SECOND), async { window.inner.serve() });
+        assert!(drained);
     }
 
     #[tokio::test(start_paused = true)]
