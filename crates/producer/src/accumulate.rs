@@ -232,7 +232,8 @@ fn join(
     let Some(open) = state.open.get_mut(at) else { return receipt };
     open.bytes += bytes;
     open.entries.push(Entry { message, id, watches, place, queue, done });
-    if open.bytes > accumulator.options.max_bytes {
+    // Who had to wait for his place may come after the flush of a shutdown.
+    if open.bytes > accumulator.options.max_bytes || core.is_closed() {
         let open = state.open.swap_remove(at);
         // Its task waits for this.
         drop(open.leave.send(open.entries));
