@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use ferrocket::{Client, Message, producer::AutoBatch};
-use ferrocket_testkit::TestCluster;
+use ferrocket::{Client, ErrorKind, Message, producer::AutoBatch};
+use ferrocket_testkit::{Call, TestCluster};
+use futures::future::{join_all, try_join_all};
 
 async fn start() -> (TestCluster, Client) {
     let cluster = TestCluster::builder().topic("T", 1).in_memory().start().await.expect("it starts");
@@ -15,6 +16,37 @@ async fn start() -> (TestCluster, Client) {
     let client = Client::builder().name_servers(cluster.name_servers()).dialer(dialer);
     let client = client.connect().await.expect("it connects");
     (cluster, client)
+}
+
+fn one_second() -> AutoBatch {
+    AutoBatch::default().max_delay(Duration::from_secs(1))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_brokers_would_refuse_fails_alone() {
+    let (cluster, client) = start().await;
+    let producer = client.producer("shop").auto_batch(one_second()).build().await.expect("it builds");
+    // Its properties fit, and do not any more once it has an id.
+    let tight = Message::new("T", "tight").with_property("p", "p".repeat(32_750));
+    let sends = [Message::new("T", "a"), tight, Message::new("T", "b")].map(|message| producer.send(message));
+    let kinds: Vec<_> = join_all(sends).await.into_iter().map(|sent| sent.map_err(|error| error.kind())).collect();
+    assert!(matches!(kinds[..], [Ok(_), Err(ErrorKind::InvalidArgument), Ok(_)]), "{kinds:?}");
+    assert_eq!(cluster.messages("T").len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_an_interceptor_delays_goes_alone_and_the_others_are_sent() {
+    let (cluster, client) = start().await;
+    let delay = |message: &mut Message| {
+        if message.tag() == Some("later") {
+            *message = message.clone().with_delay_level(1);
+        }
+    };
+    let builder = client.producer("shop").auto_batch(one_second()).interceptor(delay);
+    let producer = builder.build().await.expect("it builds");
+    let sends = ["now", "later", "now"].map(|tag| producer.send(Message::new("T", "x").with_tag(tag)));
+    try_join_all(sends).await.expect("nothing is wrong with any of them");
+    assert_eq!(cluster.requests(Call::Send), 2, "a batch, and the one that waits");
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,9 @@ use std::{
 };
 
 use ferrocket_backend::{BoxFuture, SendKind, spawn};
-use ferrocket_model::{Applied, DeliveryTime, ErrorKind, Failure, Message, MessageId, MessageQueue, SendReceipt};
+use ferrocket_model::{
+    Applied, DeliveryTime, ErrorKind, Failure, Message, MessageId, MessageQueue, SendReceipt, properties,
+};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -18,6 +20,7 @@ use crate::{
     core::Core,
     interceptor::Watch,
     job::Job,
+    send,
     sending::{Plan, SendError, Target},
     topics::TopicState,
     window::Place,
@@ -103,20 +106,29 @@ impl Accumulator {
 
     /// Whether a message joins a batch (PRO-ACC-01).
     pub(crate) fn takes(&self, plan: &Plan, message: &Message) -> bool {
-        let bytes = message.body().len();
         plan.timeout.is_none()
             && plan.max_attempts.is_none()
             && !matches!(plan.target, Target::Select(_))
             && plan.core.options.select_queue.is_none()
-            && bytes <= self.options.max_bytes
-            && !plan.core.options.compression.applies(bytes)
+            && self.suits(&plan.core, message)
+            && self.held.load(Ordering::Relaxed) + message.body().len() <= self.options.total_bytes
+    }
+
+    /// Whether a message harms nobody else in a batch. Interceptors may change it, so it is looked at before and after them.
+    fn suits(&self, core: &Core, message: &Message) -> bool {
+        let bytes = message.body().len();
+        bytes <= self.options.max_bytes
+            && !core.options.compression.applies(bytes)
             && message.sharding_key().is_none()
             && !message.is_reply()
             && !message.topic().is_retry()
             && message.delivery() == DeliveryTime::Now
-            && self.held.load(Ordering::Relaxed) + bytes <= self.options.total_bytes
+            && message.wire_properties().len() + ADDED_BYTES <= properties::MAX_BYTES
     }
 }
+
+/// What a producer adds to a message's properties, at most: its id, and whether to wait.
+const ADDED_BYTES: usize = 64;
 
 /// A message of an open batch.
 struct Entry {
@@ -172,6 +184,9 @@ pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<S
     let mut job = Job::one(plan, message, SendKind::Message);
     if let Err(failure) = job.intercept().and_then(|()| job.check()) {
         return Box::pin(std::future::ready(Err(job.failed(failure))));
+    }
+    if job.core.accumulator.as_ref().is_some_and(|accumulator| !accumulator.suits(&job.core, &job.message)) {
+        return Box::pin(send::slowly(job));
     }
     Box::pin(async move {
         let core = job.core.clone();
