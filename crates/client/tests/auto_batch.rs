@@ -23,6 +23,17 @@ fn one_second() -> AutoBatch {
 }
 
 #[tokio::test(start_paused = true)]
+async fn small_bodies_with_large_properties_never_make_a_batch_that_is_too_large() {
+    let (cluster, client) = start().await;
+    let producer = client.producer("shop").auto_batch(one_second()).build().await.expect("it builds");
+    let property = "p".repeat(20_000);
+    let sends = (0..300).map(|n| producer.send(Message::new("T", n.to_string()).with_property("p", &property)));
+    let receipts = try_join_all(sends).await.expect("each alone would be stored");
+    assert_eq!((receipts.len(), cluster.messages("T").len()), (300, 300));
+    assert_eq!(cluster.requests(Call::Send), 2, "6 MB in batches of up to 4 MiB");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_brokers_would_refuse_fails_alone() {
     let (cluster, client) = start().await;
     let producer = client.producer("shop").auto_batch(one_second()).build().await.expect("it builds");

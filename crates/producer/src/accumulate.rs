@@ -124,11 +124,17 @@ impl Accumulator {
             && !message.topic().is_retry()
             && message.delivery() == DeliveryTime::Now
             && message.wire_properties().len() + ADDED_BYTES <= properties::MAX_BYTES
+            && wire_bytes(message) <= core.options.max_message_bytes
     }
 }
 
 /// What a producer adds to a message's properties, at most: its id, and whether to wait.
 const ADDED_BYTES: usize = 64;
+
+/// What a message takes in a batch, at most: lengths, flag and checksum are 22 bytes.
+fn wire_bytes(message: &Message) -> usize {
+    22 + message.body().len() + message.wire_properties().len() + ADDED_BYTES
+}
 
 /// A message of an open batch.
 struct Entry {
@@ -157,10 +163,21 @@ struct Open {
     queue: Option<MessageQueue>,
     tag: Option<Box<str>>,
     waits_for_store: bool,
+    /// Of bodies: what the options are about.
     bytes: usize,
+    /// Of everything: what `max_message_bytes` is about.
+    wire_bytes: usize,
     entries: Vec<Entry>,
     /// Tells the batch's task to leave now.
     leave: oneshot::Sender<Vec<Entry>>,
+}
+
+impl State {
+    /// Sends a batch on its way: its task waits for this.
+    fn leave(&mut self, at: usize) {
+        let open = self.open.swap_remove(at);
+        drop(open.leave.send(open.entries));
+    }
 }
 
 impl Open {
@@ -222,11 +239,17 @@ fn join(
     let topic = core.topics.of(job.message.topic(), &core.stack.routes);
     let (done, receipt) = oneshot::channel();
     let (message, id, watches) = job.into_member();
-    let bytes = message.body().len();
+    let (bytes, wire_bytes) = (message.body().len(), wire_bytes(&message));
     let Some(accumulator) = &core.accumulator else { return receipt };
     accumulator.held.fetch_add(bytes, Ordering::Relaxed);
     let mut state = topic.batches.state.lock();
-    let known = state.open.iter().position(|open| open.takes(&message, queue.as_ref()));
+    let mut known = state.open.iter().position(|open| open.takes(&message, queue.as_ref()));
+    let limit = core.options.max_message_bytes;
+    // Properties count too, and brokers refuse what is larger: then the batch leaves without this message.
+    let is_over = |at: &mut usize| state.open.get(*at).is_some_and(|open| open.wire_bytes + wire_bytes > limit);
+    if let Some(at) = known.take_if(is_over) {
+        state.leave(at);
+    }
     let at = known.unwrap_or_else(|| {
         let (leave, full) = oneshot::channel();
         let id = state.next_id;
@@ -237,6 +260,7 @@ fn join(
             tag: message.tag().map(Box::from),
             waits_for_store: message.waits_for_store(),
             bytes: 0,
+            wire_bytes: 0,
             entries: Vec::with_capacity(32),
             leave,
         });
@@ -246,12 +270,11 @@ fn join(
     });
     let Some(open) = state.open.get_mut(at) else { return receipt };
     open.bytes += bytes;
+    open.wire_bytes += wire_bytes;
     open.entries.push(Entry { message, id, watches, place, queue, done });
     // Who had to wait for his place may come after the flush of a shutdown.
     if open.bytes > accumulator.options.max_bytes || core.is_closed() {
-        let open = state.open.swap_remove(at);
-        // Its task waits for this.
-        drop(open.leave.send(open.entries));
+        state.leave(at);
     }
     receipt
 }
