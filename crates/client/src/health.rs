@@ -82,13 +82,13 @@ pub struct BrokerHealth {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Messages that a broker accepted.
+    /// Messages that a broker accepted, each of a batch; and one-way ones that were handed over.
     pub sent: u64,
-    /// Sends that failed, those with an unknown outcome included.
+    /// Messages whose send failed, each of a batch; those with an unknown outcome, and requests without a reply, included.
     pub send_failed: u64,
-    /// Sends whose outcome is unknown.
+    /// Messages whose outcome is unknown.
     pub send_unknown: u64,
-    /// Attempts beyond the first.
+    /// Attempts beyond the first. A batch counts as one.
     pub send_retries: u64,
     /// Time of successful sends, added up.
     pub send_time_total: Duration,

@@ -30,8 +30,9 @@ use crate::{
 /// one request. Each has its own receipt or error. Flushed at shutdown.
 ///
 /// Sends with a timeout, a number of attempts or a selector of their own go alone, and so do delayed messages, replies, half
-/// messages, messages with a sharding key, and those that are large enough to be compressed. A message that has joined a batch is
-/// sent also when its future is dropped. The time of a send begins when its batch leaves.
+/// messages, messages with a sharding key, those that are large enough to be compressed, and all sends of a producer with a
+/// selector. A message that has joined a batch is sent also when its future is dropped. The time of a send begins when its batch
+/// leaves. A batch leaves early, too, when another message would make it larger than `max_message_bytes`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 #[doc(alias = "ProduceAccumulator")]
@@ -39,10 +40,11 @@ pub struct AutoBatch {
     /// The longest that a message waits. Default: 10 ms; 1 ms to 30 s.
     #[doc(alias = "batchMaxDelayMs")]
     pub max_delay: Duration,
-    /// A batch leaves when it has more than this. Default: 32 KiB; 1 B to 2 MiB.
+    /// A batch leaves when its bodies are more than this. Default: 32 KiB; 1 B to 2 MiB, and to half of `max_message_bytes`.
+    /// Larger messages go alone.
     #[doc(alias = "batchMaxBytes")]
     pub max_bytes: usize,
-    /// All batches together; beyond it messages go alone. Default: 32 MiB.
+    /// Bodies in all batches that wait or are on their way; beyond it messages go alone. Default: 32 MiB.
     #[doc(alias = "totalBatchMaxBytes")]
     pub total_bytes: usize,
 }

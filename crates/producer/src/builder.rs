@@ -146,7 +146,8 @@ impl ProducerBuilder {
         self
     }
 
-    /// Whether a message that was stored, but not as safely as wanted, is sent to another broker too. Default: false.
+    /// Whether a message that was stored, but not as safely as wanted, is sent to another broker too. Default: false. When that
+    /// fails, so does the send, with `applied()` saying that it is stored.
     #[doc(alias = "retryAnotherBrokerWhenNotStoreOK")]
     pub fn retry_not_ok(mut self, retry: bool) -> Self {
         self.retry.retry_not_ok = retry;
@@ -160,7 +161,7 @@ impl ProducerBuilder {
         self
     }
 
-    /// The largest body, before compression. Default: 4 MiB, what brokers take.
+    /// The largest body, before compression; of a batch all of it, as it is sent. Default: 4 MiB, what brokers take.
     #[doc(alias = "maxMessageSize")]
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.max_message_bytes = bytes;

@@ -7,7 +7,7 @@ use ferrocket_model::{
 
 use crate::{SendError, core::Core, job::operation};
 
-/// Sees every message before and after it is sent. All methods have defaults. They run in the order in which they were given, on
+/// Sees every message before and after it is sent, each of a batch. All methods have defaults. They run in the order in which they were given, on
 /// the task that sends; a panic in one of them is contained.
 ///
 /// A closure `Fn(&mut Message)` is one that only changes messages.
@@ -15,7 +15,7 @@ use crate::{SendError, core::Core, job::operation};
 #[doc(alias = "CheckForbiddenHook")]
 #[doc(alias = "EndTransactionHook")]
 pub trait ProducerInterceptor: Send + Sync + 'static {
-    /// Once per message, before the first attempt. May add properties.
+    /// Once per message, before the first attempt and before it is checked. May add properties.
     ///
     /// # Errors
     ///

@@ -51,11 +51,16 @@ impl Producer {
         Sending::new(self.handle.core.clone(), Start::One(message, crate::send::start))
     }
 
-    /// Hands a message to the socket. No broker answers, nothing is retried, and nobody learns whether it was stored.
+    /// Hands a message to the connection. No broker answers, nothing is retried, and nobody learns whether it was stored. With a
+    /// sharding key it leaves in order; brokers may store it in another one.
     ///
     /// # Errors
     ///
-    /// When it could not be handed over.
+    /// As [`send`](Self::send), for all that comes before: checks, window, route, connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, it may have left or not.
     #[doc(alias = "sendOneway")]
     pub fn send_oneway(&self, message: Message) -> Sending<()> {
         Sending::new(self.handle.core.clone(), Start::One(message, crate::oneway::start))
@@ -64,12 +69,13 @@ impl Producer {
     /// Stores several messages of one topic with one request, in order, in one queue. A receipt for each.
     ///
     /// Sharding keys must belong to one queue; a batch is the way to speed for messages that keep an order. Batches are not
-    /// compressed.
+    /// compressed. A selector sees the first message.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), for the batch as a whole. Refused without asking anybody: an empty list, several topics, delays
-    /// and timers, and more than `max_message_bytes` together.
+    /// As [`send`](Self::send), for the batch as a whole; it gives all messages back. Refused without asking anybody: an empty list,
+    /// several topics, retry topics, replies, delays and timers, some that wait for the store and some that do not, keys of several
+    /// queues, and more than `max_message_bytes` together on the wire.
     ///
     /// # Cancel safety
     ///
@@ -80,7 +86,8 @@ impl Producer {
         Sending::new(self.handle.core.clone(), Start::Many(messages, crate::batch::start))
     }
 
-    /// Sends a message and waits until a consumer has [replied](ferrocket_model::ReceivedMessage::reply), within one timeout.
+    /// Sends a message and waits until a consumer has [replied](ferrocket_model::ReceivedMessage::reply), within one timeout. Its
+    /// place in the window is free once the request is stored, and [`shutdown`](Self::shutdown) does not wait for replies.
     ///
     /// # Errors
     ///
@@ -95,7 +102,8 @@ impl Producer {
         Sending::new(self.handle.core.clone(), Start::One(message, crate::request::start))
     }
 
-    /// Takes a timer message back before it is delivered, by the handle of its receipt. Gives its id.
+    /// Takes a timer message back before it is delivered, by the handle of its receipt. Gives its id. One attempt; the look-up of the
+    /// topic and the request may each take `send_timeout`.
     ///
     /// # Errors
     ///
@@ -128,7 +136,7 @@ impl Producer {
         self.handle.core.health()
     }
 
-    /// Stops the intake, waits for what is in flight, and unregisters. Within [`ProducerBuilder::shutdown_timeout`], or what
+    /// Stops the intake, sends open batches, waits for what is in flight, and unregisters. Within [`ProducerBuilder::shutdown_timeout`], or what
     /// [`ShuttingDown::within`] says.
     ///
     /// # Errors
@@ -159,7 +167,8 @@ impl fmt::Debug for Producer {
 pub struct ProducerHealth {
     /// The group.
     pub group: Group,
-    /// Sends that wait for an answer.
+    /// Sends that have their place in the window: those on their way, and those that wait for a turn, a route or others of their
+    /// batch. A batch of your own is one; requests that wait for a reply are none.
     pub in_flight: usize,
     /// Their bodies together.
     pub in_flight_bytes: usize,

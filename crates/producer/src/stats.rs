@@ -9,17 +9,17 @@ use crate::ProducerHealth;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SendCounters {
-    /// Messages that a broker has accepted.
+    /// Messages that a broker has accepted, each of a batch; and one-way ones that were handed over.
     pub sent: u64,
-    /// Sends that failed, those with an unknown outcome included.
+    /// Messages whose send failed, each of a batch; those with an unknown outcome, and requests without a reply, included.
     pub failed: u64,
-    /// Sends whose outcome is unknown.
+    /// Messages whose outcome is unknown.
     pub unknown: u64,
-    /// Attempts beyond the first.
+    /// Attempts beyond the first. A batch counts as one.
     pub retries: u64,
     /// Questions of brokers about transactions that were answered.
     pub checks: u64,
-    /// Time that successful sends took, added up.
+    /// Time that successful sends took, added up. A batch counts as one, a request until its reply.
     pub time_total: Duration,
 }
 
