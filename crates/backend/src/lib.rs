@@ -4,6 +4,7 @@
 //! address, a heartbeat or a name server never crosses this line. Whoever stands above asks what a transport can do only by
 //! [`Capability`]. Start reading at [`Backend`], which is all roles together.
 #![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod capability;
 mod ending;

@@ -21,6 +21,7 @@
 //!
 //! This crate is thin: a builder, a handle, health, and re-exports. Start reading at [`Client`]; the producer's module page
 //! explains delivery guarantees ([`producer`]), and so does the consumer's ([`consumer`]).
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 #[cfg(feature = "remoting")]
 mod builder;

@@ -1,6 +1,7 @@
 //! Message bodies: zlib, lz4 frame and Zstandard, with output limits. A leaf: this crate knows no message, no flag bits and
 //! no protocol. Start reading at [`compress`] and [`decompress`].
 #![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod bounded;
 mod error;

@@ -25,7 +25,7 @@ pub(crate) fn compress(level: i32, body: &[u8]) -> Result<Bytes, CompressionErro
         loop {
             let consumed = usize::try_from(state.total_in()).unwrap_or(body.len()).min(body.len());
             let status = state
-                .compress_vec(&body[consumed..], &mut out, FlushCompress::Finish)
+                .compress_vec(body.get(consumed..).unwrap_or_default(), &mut out, FlushCompress::Finish)
                 .map_err(|error| CompressionError::Corrupt { codec: Codec::Zlib, source: error.into() })?;
             if status == Status::StreamEnd {
                 break;

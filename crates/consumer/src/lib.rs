@@ -10,6 +10,7 @@
 //! This crate does not know codes, sockets or heartbeats. Start reading at [`PushConsumer`], then `queue::puller` (the way in),
 //! `dispatch` (to listeners and back) and `rebalance` (who owns which queue).
 #![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod allocate;
 mod builder;

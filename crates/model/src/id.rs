@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -34,6 +34,7 @@ impl IdGenerator {
     }
 
     /// The next id. `now_ms` is the wall clock in Unix milliseconds.
+    #[allow(clippy::indexing_slicing, reason = "a prefix has 44 characters at most, and 12 follow: 56 of 64")]
     pub fn next(&self, now_ms: u64) -> MessageId {
         let wanted = now_ms << 16;
         let before = self
@@ -75,18 +76,13 @@ pub struct UniqueIdParts {
 impl UniqueIdParts {
     /// Takes an id apart; `None` for ids of another make.
     pub fn parse(id: &str) -> Option<Self> {
-        let bytes = from_hex(id)?;
-        let (ip, rest) = match bytes.len() {
-            16 => (IpAddr::from(<[u8; 4]>::try_from(&bytes[..4]).ok()?), &bytes[4..]),
-            28 => (IpAddr::from(<[u8; 16]>::try_from(&bytes[..16]).ok()?), &bytes[16..]),
-            _ => return None,
-        };
+        let (ip, [p0, p1, n0, n1, n2, n3, m0, m1, m2, m3, c0, c1]) = address_and_rest(&from_hex(id)?)?;
         Some(Self {
             ip,
-            process_id: u16::from_be_bytes(rest[0..2].try_into().ok()?),
-            process_number: u32::from_be_bytes(rest[2..6].try_into().ok()?),
-            ms_in_month: u32::from_be_bytes(rest[6..10].try_into().ok()?),
-            counter: u16::from_be_bytes(rest[10..12].try_into().ok()?),
+            process_id: u16::from_be_bytes([p0, p1]),
+            process_number: u32::from_be_bytes([n0, n1, n2, n3]),
+            ms_in_month: u32::from_be_bytes([m0, m1, m2, m3]),
+            counter: u16::from_be_bytes([c0, c1]),
         })
     }
 }
@@ -107,17 +103,8 @@ pub struct OffsetId {
 impl OffsetId {
     /// Reads an id, in either case of letters; `None` when it is not one.
     pub fn parse(id: &str) -> Option<Self> {
-        let bytes = from_hex(id)?;
-        let (ip, rest) = match bytes.len() {
-            16 => (IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(&bytes[..4]).ok()?)), &bytes[4..]),
-            28 => (IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(&bytes[..16]).ok()?)), &bytes[16..]),
-            _ => return None,
-        };
-        Some(Self {
-            ip,
-            port: u32::from_be_bytes(rest[0..4].try_into().ok()?),
-            commit_log_offset: i64::from_be_bytes(rest[4..12].try_into().ok()?),
-        })
+        let (ip, [p0, p1, p2, p3, offset @ ..]) = address_and_rest(&from_hex(id)?)?;
+        Some(Self { ip, port: u32::from_be_bytes([p0, p1, p2, p3]), commit_log_offset: i64::from_be_bytes(offset) })
     }
 }
 
@@ -149,6 +136,7 @@ pub fn month_start_ms(now_ms: u64) -> u64 {
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
+#[allow(clippy::indexing_slicing, reason = "half a byte is below 16")]
 fn push_hex(text: &mut String, bytes: &[u8]) {
     for byte in bytes {
         text.push(char::from(HEX[usize::from(byte >> 4)]));
@@ -161,5 +149,19 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-    text.as_bytes().chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+    let byte = |pair: &[u8]| {
+        let [high, low] = *pair else { return None };
+        Some(digit(high)? << 4 | digit(low)?)
+    };
+    text.as_bytes().chunks_exact(2).map(byte).collect()
+}
+
+/// Both kinds of ids: an address of either family, and 12 bytes.
+fn address_and_rest(bytes: &[u8]) -> Option<(IpAddr, [u8; 12])> {
+    let (ip, rest) = match bytes.len() {
+        16 => bytes.split_first_chunk().map(|(ip, rest)| (IpAddr::from(<[u8; 4]>::clone(ip)), rest))?,
+        28 => bytes.split_first_chunk().map(|(ip, rest)| (IpAddr::from(<[u8; 16]>::clone(ip)), rest))?,
+        _ => return None,
+    };
+    Some((ip, rest.try_into().ok()?))
 }

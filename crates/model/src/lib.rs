@@ -4,6 +4,7 @@
 //! [`Message`] (what is sent), [`ReceivedMessage`] (what comes back, as a view of the receive buffer) and [`Failure`]
 //! (the facts behind every error).
 #![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod blocking;
 mod credentials;

@@ -33,20 +33,19 @@ const fn is_legal(byte: u8) -> bool {
 }
 
 const fn check_name(name: &str, limit: usize) -> Result<(), InvalidName> {
-    let bytes = name.as_bytes();
     let mut blank = true;
     let mut legal = true;
-    let mut index = 0;
-    while index < bytes.len() {
-        blank &= bytes[index].is_ascii_whitespace();
-        legal &= is_legal(bytes[index]);
-        index += 1;
+    let mut bytes = name.as_bytes();
+    while let [first, rest @ ..] = bytes {
+        blank &= first.is_ascii_whitespace();
+        legal &= is_legal(*first);
+        bytes = rest;
     }
     if blank {
         Err(InvalidName::Blank)
     } else if !legal {
         Err(InvalidName::IllegalCharacter)
-    } else if bytes.len() > limit {
+    } else if name.len() > limit {
         Err(InvalidName::TooLong { limit })
     } else {
         Ok(())

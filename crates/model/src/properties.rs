@@ -146,10 +146,11 @@ pub fn find<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let bytes = text.as_bytes();
     let mut found = None;
     let mut start = 0;
-    while start < bytes.len() {
-        let end = bytes[start..].iter().position(|&byte| byte == 2).map_or(bytes.len(), |length| start + length);
+    while let Some(rest) = bytes.get(start..).filter(|rest| !rest.is_empty()) {
+        let end = rest.iter().position(|&byte| byte == 2).map_or(bytes.len(), |length| start + length);
         let value_at = start + name.len() + 1;
-        if value_at < end && bytes[value_at - 1] == 1 && &bytes[start..value_at - 1] == name.as_bytes() {
+        let has_name = || rest.get(name.len()) == Some(&1) && rest.get(..name.len()) == Some(name.as_bytes());
+        if value_at < end && has_name() {
             found = text.get(value_at..end);
         }
         start = end + 1;

@@ -41,6 +41,7 @@
 //! This crate does not know codes, sockets or name servers. Start reading at [`Producer`], then `send` (the way of a message),
 //! `job` (what it carries) and `attempt` (sans-IO: again, or give up).
 #![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod accumulate;
 mod attempt;

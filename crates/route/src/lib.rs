@@ -4,6 +4,7 @@
 //! which brokers are slow or away; [`QueueChooser`] goes round the queues past those. This crate does not know how a route is
 //! looked up. Start reading at [`Stack`], what a producer or consumer is built on.
 #![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod budget;
 mod fault;

@@ -11,6 +11,12 @@ use crate::workspace::{packages, text};
 /// Fields that are written once, in the root manifest.
 const INHERITED: [&str; 4] = ["version", "edition", "rust-version", "license"];
 
+/// What the crates of the library say of themselves (S7): nothing that a peer or a user can cause may panic.
+const NO_PANICS: &str = "#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, \
+    clippy::indexing_slicing, clippy::panic))]";
+/// Tests call it, and a test that fails panics.
+const MAY_PANIC: &str = "ferrocket-testkit";
+
 /// A source file longer than this, less its unit tests, has more than one job.
 const LONGEST_FILE: usize = 700;
 
@@ -28,6 +34,11 @@ pub(super) fn check(root: &Path, metadata: &Value) -> Result<Problems> {
             .extend(manifest_problems(&read(manifest)?).into_iter().map(|why| format!("{shown}/Cargo.toml: {why}")));
         if !folder.join("README.md").is_file() {
             problems.push(format!("{shown}: has no README.md"));
+        }
+        let library = folder.join("src/lib.rs");
+        let is_ours = folder.parent() == Some(&root.join("crates")) && text(package, "name") != MAY_PANIC;
+        if is_ours && library.is_file() && !read(&library)?.lines().any(|line| line == NO_PANICS) {
+            problems.push(format!("{shown}/src/lib.rs: must forbid what may panic, in one line: {NO_PANICS}"));
         }
         for main in ["src/lib.rs", "src/main.rs"].map(|file| folder.join(file)) {
             if main.is_file() && !read(&main)?.starts_with("//!") {
