@@ -101,3 +101,27 @@ fn configure(stream: &TcpStream, silence_timeout: Duration) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(silence_timeout))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// R2: without traffic it is the system that notices, by probes and by what nobody acknowledges.
+    #[tokio::test]
+    async fn r2_the_system_gives_up_on_a_peer_that_vanished_after_the_silence_timeout() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let stream = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("it connects");
+        configure(&stream, Duration::from_secs(15)).expect("options that the system knows");
+        let socket = socket2::SockRef::from(&stream);
+        assert!(socket.keepalive().expect("it can be read"));
+        assert!(stream.nodelay().expect("it can be read"));
+        #[cfg(target_os = "linux")]
+        {
+            assert_eq!(socket.tcp_user_timeout().expect("it can be read"), Some(Duration::from_secs(15)));
+            assert_eq!(socket.tcp_keepalive_time().expect("it can be read"), Duration::from_secs(5));
+            assert_eq!(socket.tcp_keepalive_interval().expect("it can be read"), Duration::from_secs(5));
+        }
+    }
+}
