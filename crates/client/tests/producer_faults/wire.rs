@@ -32,6 +32,7 @@ pub(crate) struct Wire {
     /// How many more bytes may be written before the connection that writes is cut.
     cut_after: Mutex<Option<usize>>,
     written: AtomicUsize,
+    dials: AtomicUsize,
 }
 
 impl Wire {
@@ -48,6 +49,11 @@ impl Wire {
     /// Bytes written until now.
     pub(crate) fn written(&self) -> usize {
         self.written.load(Ordering::SeqCst)
+    }
+
+    /// Connections that were asked for until now.
+    pub(crate) fn dials(&self) -> usize {
+        self.dials.load(Ordering::SeqCst)
     }
 
     /// How many of these bytes pass; `None` when the connection is cut before the first of them.
@@ -114,6 +120,7 @@ pub(crate) async fn connect(cluster: &TestCluster) -> (Client, Arc<Wire>) {
     let dialing = wire.clone();
     let client = Client::builder().name_servers(cluster.name_servers()).dialer(move |address: String| {
         let (connector, wire) = (connector.clone(), dialing.clone());
+        wire.dials.fetch_add(1, Ordering::SeqCst);
         async move { Ok::<_, io::Error>(Cable { stream: Some(connector.connect(&address).await?), wire }) }
     });
     (soon(client.connect()).await.expect("it connects"), wire)

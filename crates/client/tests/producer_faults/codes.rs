@@ -1,0 +1,89 @@
+//! R19: what brokers refuse with, code by code.
+
+use ferrocket::{Applied, ServerCode};
+use ferrocket_testkit::{Call, Fault, ResponseCode};
+use tokio::time::Instant;
+
+use crate::{
+    ledger::Ledger,
+    wire::{SECOND, brokers, connect},
+};
+
+/// PRO-SEND-03: after these another broker is asked.
+const RETRIED: [i32; 8] = [1, 2, 14, 16, 17, 204, 205, 1500];
+/// Those of the send path, and some that no broker answers a send with.
+const FINAL: [i32; 14] = [3, 13, 24, 25, 26, 29, 206, 207, 208, 211, 215, 900, -7, 99_999];
+
+/// R19, R-I1, R-I2: one of two brokers refuses everything. Seen to fail with 2 taken out of the producer's `RETRIED_CODES`, and with
+/// 13 put into it.
+#[tokio::test(start_paused = true)]
+async fn r19_after_a_code_that_is_retried_the_other_broker_is_asked_and_after_another_one_nobody() {
+    for code in RETRIED.into_iter().chain(FINAL) {
+        let cluster = brokers(2).start().await.expect("it starts");
+        let (client, _) = connect(&cluster).await;
+        let producer = client.producer("shop").build().await.expect("it builds");
+        let fault = cluster.fault(Fault::on(Call::Send).on_broker("broker-0").answer(ResponseCode(code), "refused"));
+        let ledger = Ledger::default();
+        let mut refused = 0;
+        for n in 0..8 {
+            if let Err(error) = ledger.send(&producer, n.to_string(), 3 * SECOND).await {
+                refused += 1;
+                assert_eq!(error.code(), Some(ServerCode::Remoting(code)));
+                assert!(error.to_string().contains("refused"), "the broker's words: {error}");
+                assert_eq!(error.attempts().len(), 1, "code {code}: {error}");
+            }
+        }
+        // 1500 is answered over a new connection first, which costs no attempt (REM-INV-11).
+        assert!(fault.hits() >= 1, "code {code}: broker-0 was never asked");
+        if RETRIED.contains(&code) {
+            assert_eq!(refused, 0, "code {code} is retried");
+        } else {
+            assert_eq!(refused, fault.hits(), "code {code} is final");
+        }
+        assert!(cluster.messages("Orders").iter().all(|message| message.queue().broker().as_str() == "broker-1"));
+        ledger.check(&cluster);
+    }
+}
+
+/// R19, R-I7, R-I13: everybody refuses, for ever: as many attempts as allowed, within the time, and then the server's words.
+#[tokio::test(start_paused = true)]
+async fn r19_when_every_broker_refuses_a_send_ends_after_its_attempts() {
+    for code in RETRIED {
+        let cluster = brokers(2).start().await.expect("it starts");
+        let (client, wire) = connect(&cluster).await;
+        let producer = client.producer("shop").max_attempts(4).build().await.expect("it builds");
+        let ledger = Ledger::default();
+        ledger.send(&producer, "first", 3 * SECOND).await.expect("it is stored");
+        ledger.send(&producer, "second", 3 * SECOND).await.expect("it is stored");
+        let fault = cluster.fault(Fault::on(Call::Send).answer(ResponseCode(code), "refused"));
+        let (began, dials) = (Instant::now(), wire.dials());
+        let error = ledger.send(&producer, "refused", 3 * SECOND).await.expect_err("everybody refuses");
+        assert_eq!(error.attempts().len(), 4, "code {code}: {error}");
+        assert!(began.elapsed() < SECOND, "code {code}: {:?}", began.elapsed());
+        // 1500 means "not over this connection": the same attempt goes over another one, twice at most.
+        let (hits, limit) = (fault.hits(), if code == 1500 { 12 } else { 4 });
+        assert!((4..=limit).contains(&hits), "code {code}: {hits} requests");
+        assert!(wire.dials() - dials <= 12, "code {code}: {} dials", wire.dials() - dials);
+        let applied = if code == 1 { Applied::Unknown } else { Applied::No };
+        assert_eq!(error.applied(), applied, "code {code}");
+        fault.remove();
+        // Nothing is held against the brokers once they take messages again.
+        ledger.send(&producer, "last", 3 * SECOND).await.expect("it is stored");
+        ledger.check(&cluster);
+    }
+}
+
+/// R19: codes that the user adds.
+#[tokio::test(start_paused = true)]
+async fn r19_a_code_of_the_users_own_is_retried() {
+    let cluster = brokers(2).start().await.expect("it starts");
+    let (client, _) = connect(&cluster).await;
+    let producer = client.producer("shop").retry_codes([215]).build().await.expect("it builds");
+    let fault = cluster.fault(Fault::on(Call::Send).on_broker("broker-0").answer(ResponseCode(215), "flow control"));
+    let ledger = Ledger::default();
+    for n in 0..8 {
+        ledger.send(&producer, n.to_string(), 3 * SECOND).await.expect("the other broker takes it");
+    }
+    assert!(fault.hits() >= 1);
+    ledger.check(&cluster);
+}

@@ -1,0 +1,148 @@
+//! R26: half messages whose sender goes away, questions to another one, the same question twice, ends that are cut.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use ferrocket::{Applied, Client, Message, ReceivedMessage, TransactionProducer, TransactionState};
+use ferrocket_testkit::{Call, Fault, TestCluster};
+
+use crate::wire::{SECOND, brokers, connect, soon};
+
+/// A producer whose checker gives this answer, after this time; and how often it was asked.
+async fn producer(
+    client: &Client,
+    state: TransactionState,
+    after: Duration,
+) -> (TransactionProducer, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    let checker = move |_: ReceivedMessage| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tokio::time::sleep(after).await;
+            Ok::<_, std::io::Error>(state)
+        }
+    };
+    let producer = client.transaction_producer("shop", checker).build().await.expect("it builds");
+    (producer, asked)
+}
+
+fn visible(cluster: &TestCluster) -> Vec<String> {
+    let messages = cluster.messages("Orders");
+    messages.iter().map(|message| String::from_utf8_lossy(message.body()).into_owned()).collect()
+}
+
+/// R26, R-I1: the sender is gone for good between half message and end; another producer of the group is asked.
+#[tokio::test(start_paused = true)]
+async fn r26_another_producer_of_the_group_answers_for_one_that_went_away() {
+    let cluster = brokers(1).start().await.expect("it starts");
+    let (gone, _) = connect(&cluster).await;
+    let (sender, asked_sender) = producer(&gone, TransactionState::Rollback, Duration::ZERO).await;
+    let half = soon(sender.begin(Message::new("Orders", "paid"))).await.expect("it is kept");
+    let id = half.message_id().to_string();
+    drop((half, sender, gone));
+    soon(cluster.until(|cluster| cluster.producers("shop").is_empty())).await;
+    let (client, _) = connect(&cluster).await;
+    let (_other, asked) = producer(&client, TransactionState::Commit, Duration::ZERO).await;
+    // The other one must be known to the broker: a first send, or a heartbeat, makes it so.
+    soon(_other.producer().send(Message::new("Elsewhere", "hello"))).await.expect("it is stored");
+    soon(cluster.until(|cluster| !cluster.producers("shop").is_empty())).await;
+    soon(cluster.until(|cluster| !cluster.messages("Orders").is_empty())).await;
+    tokio::time::sleep(300 * SECOND).await;
+    assert_eq!(visible(&cluster), ["paid"], "once, also after a long time");
+    assert_eq!(cluster.messages("Orders")[0].id().as_str(), id);
+    assert_eq!((asked.load(Ordering::SeqCst), asked_sender.load(Ordering::SeqCst)), (1, 0));
+    assert_eq!(cluster.broker("broker-0").open_transactions(), 0);
+}
+
+/// R26, R-I2: what was rolled back stays so, whoever asks how often. Seen to fail with `Rollback` ended as `Commit` in
+/// `transactions::ending`.
+#[tokio::test(start_paused = true)]
+async fn r26_what_was_rolled_back_is_never_committed() {
+    let cluster = brokers(1).start().await.expect("it starts");
+    let (client, _) = connect(&cluster).await;
+    // Whoever asked this checker would get the wrong answer.
+    let (sender, asked) = producer(&client, TransactionState::Commit, Duration::ZERO).await;
+    let half = soon(sender.begin(Message::new("Orders", "never"))).await.expect("it is kept");
+    soon(half.rollback()).await.expect("the broker confirms it");
+    for _ in 0..20 {
+        cluster.broker("broker-0").check_transactions_now();
+        tokio::time::sleep(10 * SECOND).await;
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "nothing is open");
+    // By the checker's word.
+    let (client, _) = connect(&cluster).await;
+    drop(sender);
+    let (sender, asked) = producer(&client, TransactionState::Rollback, Duration::ZERO).await;
+    drop(soon(sender.begin(Message::new("Orders", "never either"))).await.expect("it is kept"));
+    soon(cluster.until(|cluster| cluster.broker("broker-0").open_transactions() == 0)).await;
+    tokio::time::sleep(300 * SECOND).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert!(visible(&cluster).is_empty(), "{:?}", visible(&cluster));
+}
+
+/// R26: the broker asks again while the first question is still being answered. Every answer goes to its own question; the broker
+/// takes each of them, as real ones do (§3.9), so that the copies are what it made of them, and none is missing.
+#[tokio::test(start_paused = true)]
+async fn r26_the_same_question_twice_is_answered_twice_and_never_otherwise() {
+    let cluster = brokers(1).transaction_timeout(3_600 * SECOND).start().await.expect("it starts");
+    let (client, _) = connect(&cluster).await;
+    let (sender, asked) = producer(&client, TransactionState::Rollback, 5 * SECOND).await;
+    drop(soon(sender.begin(Message::new("Orders", "never"))).await.expect("it is kept"));
+    for _ in 0..3 {
+        assert_eq!(cluster.broker("broker-0").check_transactions_now(), 1);
+    }
+    soon(cluster.until_requests(Call::EndTransaction, 3)).await;
+    tokio::time::sleep(60 * SECOND).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    assert_eq!(cluster.requests(Call::EndTransaction), 3, "one answer per question");
+    assert!(visible(&cluster).is_empty());
+    assert_eq!(cluster.broker("broker-0").open_transactions(), 0);
+}
+
+/// R26, R-I1, R-I2: the end is applied and its answer lost. It is told as unknown, and not sent again, since every commit
+/// stores the message once more.
+#[tokio::test(start_paused = true)]
+async fn r26_a_commit_whose_answer_is_cut_at_any_byte_is_unknown_and_stored_once() {
+    let cluster = brokers(1).start().await.expect("it starts");
+    let (client, _) = connect(&cluster).await;
+    let (sender, asked) = producer(&client, TransactionState::Commit, Duration::ZERO).await;
+    let mut cut = 0;
+    loop {
+        let half = soon(sender.begin(Message::new("Orders", format!("paid {cut}")))).await.expect("it is kept");
+        let ends = cluster.requests(Call::EndTransaction);
+        let _ = cluster.fault(Fault::on(Call::EndTransaction).times(1).cut_answer_after(cut));
+        let ended = soon(half.commit()).await;
+        assert_eq!(cluster.requests(Call::EndTransaction), ends + 1, "cut after {cut}");
+        let Err(error) = ended else { break };
+        assert_eq!(error.applied(), Applied::Unknown, "cut after {cut}: {error}");
+        cut += 1;
+    }
+    assert!(cut > 30, "an answer is longer than {cut} bytes");
+    tokio::time::sleep(300 * SECOND).await;
+    let expected: Vec<_> = (0..=cut).map(|n| format!("paid {n}")).collect();
+    assert_eq!(visible(&cluster), expected, "each once");
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+}
+
+/// R26, R-I1: the end never arrives: the checker's word counts.
+#[tokio::test(start_paused = true)]
+async fn r26_a_commit_that_is_lost_is_made_up_for_by_the_checker() {
+    // With the connection the broker lost its producer, until the next heartbeat. It asks every 30 s, as real ones do.
+    let cluster = brokers(1).transaction_check_interval(30 * SECOND).start().await.expect("it starts");
+    let (client, _) = connect(&cluster).await;
+    let (sender, asked) = producer(&client, TransactionState::Commit, Duration::ZERO).await;
+    let half = soon(sender.begin(Message::new("Orders", "paid"))).await.expect("it is kept");
+    let _ = cluster.fault(Fault::on(Call::EndTransaction).times(1).disconnect());
+    let error = soon(half.commit()).await.expect_err("it was lost");
+    assert_eq!(error.applied(), Applied::Unknown, "{error}");
+    soon(cluster.until(|cluster| !cluster.messages("Orders").is_empty())).await;
+    tokio::time::sleep(300 * SECOND).await;
+    assert_eq!(visible(&cluster), ["paid"]);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
