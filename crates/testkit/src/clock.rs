@@ -19,9 +19,14 @@ pub(crate) fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// How long a delay level means; levels above the last mean the last.
+/// Levels above the last mean the last.
+pub(crate) fn known_level(level: i32) -> i32 {
+    level.clamp(1, LEVELS_S.len() as i32)
+}
+
+/// How long a delay level means.
 pub(crate) fn level_delay(level: i32) -> Duration {
-    let index = usize::try_from(level.saturating_sub(1)).unwrap_or(0).min(LEVELS_S.len() - 1);
+    let index = usize::try_from(known_level(level) - 1).unwrap_or(0);
     Duration::from_secs(LEVELS_S[index])
 }
 

@@ -2,6 +2,8 @@
 
 mod client;
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use client::{Client, bodies, in_memory, messages, pull_request, send_request};
 use ferrocket_model::{MessageQueue, OffsetId};
@@ -79,7 +81,11 @@ async fn a_batch_topic_keeps_a_batch_as_one_record() {
     assert_eq!((stored.queue_offset, stored.commit_log_offset, answer.next_offset), (0, place, 3));
     assert_eq!((&stored.body[..], stored.sys_flag.0), (&body[..], SysFlag::NEED_UNWRAP | SysFlag::INNER_BATCH));
     let text = std::str::from_utf8(&stored.properties).unwrap();
-    assert_eq!(ferrocket_model::properties::find(text, "INNER_NUM"), Some("3"));
+    let property = |name| ferrocket_model::properties::find(text, name);
+    assert_eq!(
+        (property("INNER_NUM"), property("INNER_BASE"), property("CLUSTER")),
+        (Some("3"), Some("0"), Some("TestCluster"))
+    );
     assert_eq!(BatchRecords::new(stored.body.clone()).count(), 3);
     assert_eq!(client.pull("shop", "Whole", 5).await.unwrap().code, ResponseCode::PULL_NOT_FOUND);
     let seen = cluster.messages("Whole");
@@ -104,4 +110,33 @@ async fn a_topic_becomes_a_batch_topic_by_its_attribute_and_plain_messages_stay_
     let answer = client.pull("shop", "Made", 0).await.unwrap();
     assert_eq!((messages(&answer).len(), answer.next_offset), (4, 5));
     assert_eq!(bodies(&answer)[2..], ["three", "four"]);
+}
+
+/// Measured on 5.5.0.
+#[tokio::test]
+async fn the_header_makes_a_batch_and_not_the_code() {
+    let cluster = in_memory().await;
+    let mut client = Client::to_broker(&cluster).await;
+    let body = records(&["one", "two"]);
+    client.call(&SendMessage { form: SendForm::Message, ..batch("Orders", ENVELOPE, body.clone()) }).await.unwrap();
+    assert_eq!(cluster.messages("Orders").len(), 2);
+    let mut unmarked = batch("Orders", ENVELOPE, body.clone());
+    unmarked.header.batch = false;
+    client.call(&unmarked).await.unwrap();
+    let stored = cluster.messages("Orders").split_off(2);
+    assert_eq!(stored.iter().map(|message| message.body().clone()).collect::<Vec<_>>(), [body]);
+}
+
+/// Measured on 5.5.0.
+#[tokio::test]
+async fn a_batch_with_a_level_is_refused_and_one_with_a_timer_is_acknowledged_and_lost() {
+    let cluster = in_memory().await;
+    let mut client = Client::to_broker(&cluster).await;
+    let body = records(&["one", "two"]);
+    let level = client.call(&batch("Orders", "DELAY\u{1}1\u{2}", body.clone())).await;
+    assert_eq!(level, Err(ResponseCode::MESSAGE_ILLEGAL));
+    let sent = client.call(&batch("Orders", "TIMER_DELAY_SEC\u{1}1\u{2}", body)).await.unwrap();
+    assert_eq!((sent.message_id.split(',').count(), sent.transaction_id), (2, None));
+    cluster.advance(Duration::from_secs(60));
+    assert!(cluster.messages("Orders").is_empty());
 }

@@ -100,11 +100,25 @@ async fn timer_messages_arrive_at_their_time_and_what_has_a_due_time_is_none() {
         let message = &cluster.messages("Orders")[0];
         assert_eq!(message.property("TIMER_OUT_MS"), Some(out.to_string().as_str()));
         assert_eq!(message.property("TIMER_DELIVER_MS"), Some(deliver.as_str()));
+        assert!(message.property("TIMER_ENQUEUE_MS").is_some() && message.property("TIMER_DEQUEUE_MS").is_some());
         let sent_on = send(&mut client, "two", &[("TIMER_OUT_MS", "1"), ("TIMER_DELAY_SEC", "20")]).await;
         assert_eq!((sent_on.recall_handle, cluster.messages("Orders").len()), (None, 2), "delivered at once");
         let late = send(&mut client, "three", &[("TIMER_DELIVER_MS", "1700000000000")]).await;
         assert_eq!((late.recall_handle, cluster.messages("Orders").len()), (None, 3));
     }
+}
+
+/// Measured on 5.5.0: the answer names the place among the waiting messages of a level, or of timers.
+#[tokio::test]
+async fn offsets_of_delayed_messages_are_those_of_where_they_wait() {
+    let cluster = in_memory().await;
+    let mut client = Client::to_broker(&cluster).await;
+    let mut offsets = Vec::new();
+    for (name, value) in [("DELAY", "18"), ("DELAY", "99"), ("DELAY", "1"), ("TIMER_DELAY_SEC", "9"), ("A", "b")] {
+        offsets.push(send(&mut client, value, &[(name, value)]).await.queue_offset);
+    }
+    assert_eq!(offsets, [0, 1, 0, 0, 0]);
+    assert_eq!(cluster.messages("Orders").len(), 1);
 }
 
 /// PRO-RCL-01, §12.1.

@@ -96,7 +96,8 @@ async fn a_message_given_back_comes_again_after_the_delay_of_its_level() {
     let stored = &cluster.messages("%RETRY%shop")[0];
     assert_eq!(stored.property("RETRY_TOPIC"), Some("Orders"));
     assert_eq!(stored.property("ORIGIN_MESSAGE_ID"), cluster.messages("Orders")[0].broker_message_id());
-    assert_eq!((stored.attempt(), stored.property("DELAY")), (2, None));
+    assert_eq!((stored.attempt(), stored.property("DELAY")), (2, Some("3")));
+    assert_eq!((stored.property("REAL_TOPIC"), stored.property("REAL_QID")), (Some("%RETRY%shop"), Some("0")));
 }
 
 #[tokio::test]

@@ -167,3 +167,61 @@ async fn one_producer_of_the_group_is_asked_on_demand_and_none_that_left() {
     assert_eq!(broker.check_transactions_now(), 1, "asked, though nobody hears");
     assert_eq!(broker.open_transactions(), 1);
 }
+
+/// Measured on 5.5.0: rounds inside the immunity time count as checks, and make copies; so a message with little of both is given
+/// up unasked. An end of its first record is refused afterwards, one that answers a check is not.
+#[tokio::test(start_paused = true)]
+async fn rounds_inside_the_immunity_time_count_as_checks_though_nobody_is_asked() {
+    let cluster = TestCluster::builder().in_memory().topic("Orders", 2).transaction_check_max(3);
+    let cluster = cluster.start().await.unwrap();
+    let mut client = Client::to_broker(&cluster).await;
+    client.announce("p1", "payers").await;
+    let ended = begin(&mut client, "ended", "CHECK_IMMUNITY_TIME_IN_SECONDS\u{1}60\u{2}").await;
+    let half = begin(&mut client, "one", "CHECK_IMMUNITY_TIME_IN_SECONDS\u{1}4\u{2}").await;
+    cluster.until(|cluster| cluster.messages(HALF_TOPIC).len() == 4).await;
+    client.call(&end(&ended, TransactionEnding::Commit)).await.unwrap();
+    assert_eq!(cluster.broker("broker-0").open_transactions(), 1, "the copy is ended with the first record");
+    cluster.until(|cluster| cluster.messages("TRANS_CHECK_MAX_TIME_TOPIC").len() == 1).await;
+    cluster.advance(Duration::from_secs(1));
+    let copies = cluster.messages(HALF_TOPIC);
+    let of_one = copies.iter().filter(|copy| copy.property("TRAN_PREPARED_QUEUE_OFFSET") == Some("1"));
+    assert_eq!(of_one.map(|copy| copy.property("TRANSACTION_CHECK_TIMES").unwrap()).collect::<String>(), "123");
+    let late = client.answer(&end(&half, TransactionEnding::Rollback)).await.unwrap();
+    assert_eq!((late.code, late.is_response()), (ResponseCode::ILLEGAL_OPERATION.0, true), "no question before it");
+}
+
+/// Measured on 5.5.0.
+#[tokio::test]
+async fn half_messages_with_a_delay_and_those_that_only_have_the_flag_are_acknowledged_and_lost() {
+    let cluster = in_memory().await;
+    let mut client = Client::to_broker(&cluster).await;
+    for wish in ["DELAY\u{1}1\u{2}", "TIMER_DELAY_SEC\u{1}1\u{2}"] {
+        let half = begin(&mut client, "delayed", wish).await;
+        client.call(&end(&half, TransactionEnding::Commit)).await.unwrap();
+    }
+    let mut flagged = send_request("Orders", 0, "PGROUP\u{1}payers\u{2}", "flagged");
+    flagged.header.sys_flag = SysFlag::TRANSACTION_PREPARED;
+    client.call(&flagged).await.unwrap();
+    cluster.advance(Duration::from_secs(3600));
+    assert_eq!((bodies(&cluster, "Orders"), cluster.broker("broker-0").open_transactions()), (Vec::new(), 0));
+    let unflagged = send_request("Orders", 0, "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}payers\u{2}", "half");
+    client.call(&unflagged).await.unwrap();
+    assert_eq!(cluster.broker("broker-0").open_transactions(), 1, "the property makes a half message");
+}
+
+/// Measured on 5.5.0: the newer record of a check that crosses a commit stays open, and its commit delivers once more.
+#[tokio::test]
+async fn a_commit_that_crosses_a_check_leaves_the_newer_record_open() {
+    let cluster = in_memory().await;
+    let mut client = Client::to_broker(&cluster).await;
+    client.announce("p1", "payers").await;
+    let half = begin(&mut client, "one", "").await;
+    assert_eq!(cluster.broker("broker-0").check_transactions_now(), 1);
+    let (check, _) = question(&mut client).await;
+    client.call(&end(&half, TransactionEnding::Commit)).await.unwrap();
+    assert_eq!(cluster.broker("broker-0").open_transactions(), 1);
+    let mut answer = end(&half, TransactionEnding::Commit);
+    (answer.commit_log_offset, answer.table_offset) = (check.header.commit_log_offset, check.header.table_offset);
+    client.call(&answer).await.unwrap();
+    assert_eq!((bodies(&cluster, "Orders").len(), cluster.broker("broker-0").open_transactions()), (2, 0));
+}

@@ -12,6 +12,7 @@ use ferrocket_protocol::{
 
 use super::{
     Broker, State,
+    delays::Delay,
     send::{illegal, queue_is_gone},
 };
 use crate::{answer::Answer, connection::Connection, log::Draft};
@@ -20,6 +21,7 @@ use crate::{answer::Answer, connection::Connection, log::Draft};
 const MAX_TOPIC_CHARACTERS: usize = 127;
 /// How many messages a batch holds that is stored whole.
 const INNER_COUNT: &str = "INNER_NUM";
+const INNER_BASE: &str = "INNER_BASE";
 
 impl Broker {
     /// Stores each message of a batch by itself, with its own properties alone: brokers add nothing to them.
@@ -37,6 +39,11 @@ impl Broker {
                 format!("batches to {topic} are not supported"),
             ));
         }
+        let of_all = header.properties.as_deref().unwrap_or_default();
+        let delay = self.delay(&topic, of_all)?;
+        if matches!(delay, Some(Delay::Level { .. })) {
+            return Err(illegal("a batch with a delay level"));
+        }
         let blank = Self::draft(connection, header, (topic, queue_id));
         let mut drafts = Vec::new();
         for record in BatchRecords::new(command.body().clone()) {
@@ -47,21 +54,25 @@ impl Broker {
             (draft.flag, draft.body, draft.properties) = (record.flag, record.body, properties);
             drafts.push(draft);
         }
-        if state.log.topic(&blank.topic).is_some_and(|topic| topic.keeps_batches)
-            && let Some(id) = header.properties.as_deref().and_then(|text| properties::find(text, name::UNIQ_KEY))
+        if delay.is_none()
+            && state.log.topic(&blank.topic).is_some_and(|topic| topic.keeps_batches)
+            && let Some(id) = properties::find(of_all, name::UNIQ_KEY)
         {
             return self.store_whole(state, header, blank, (command, drafts.len()), id);
         }
         let (mut ids, mut first) = (Vec::with_capacity(drafts.len()), None);
         for draft in &drafts {
-            let place = self.store(state, draft).ok_or_else(queue_is_gone)?;
+            // A batch with a timer is accepted, and nobody ever sees it again.
+            let place = match delay {
+                Some(_) => state.lose(draft),
+                None => self.store(state, draft).ok_or_else(queue_is_gone)?,
+            };
             first.get_or_insert(place.queue_offset);
             ids.push(state.offset_id(place));
         }
         let mut answer = SendAnswer::new(ResponseCode::SUCCESS, ids.join(","), queue_id, first.unwrap_or_default());
         // Of the batch as a whole, not of its messages.
-        let of_all = header.properties.as_deref().and_then(|text| properties::find(text, name::UNIQ_KEY));
-        answer.transaction_id = of_all.map(Into::into);
+        answer.transaction_id = properties::find(of_all, name::UNIQ_KEY).map(Into::into);
         Ok(answer)
     }
 
@@ -81,6 +92,8 @@ impl Broker {
         draft.messages = messages as u64;
         let accepted = self.accept(draft)?;
         let mut draft = accepted.draft;
+        let base = state.log.queue(&draft.topic, draft.queue_id).map_or(0, |queue| queue.max_offset());
+        properties::set(&mut draft.properties, INNER_BASE, &base.to_string());
         properties::set(&mut draft.properties, INNER_COUNT, &messages.to_string());
         let place = self.store(state, &draft).ok_or_else(queue_is_gone)?;
         let offset_id = state.offset_id(place);

@@ -21,11 +21,14 @@ const GRID_MS: i64 = 1000;
 /// When a timer message is due. A message that has it is no timer message any more.
 const TIMER_OUT_MS: &str = "TIMER_OUT_MS";
 
+const ENQUEUED_MS: &str = "TIMER_ENQUEUE_MS";
+const DEQUEUED_MS: &str = "TIMER_DEQUEUE_MS";
+
 /// How long a message waits before it is delivered.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Delay {
     /// By its delay level.
-    Level(Duration),
+    Level { wait: Duration, level: i32 },
     /// By its timer properties.
     Timer { wait: Duration, out_ms: i64 },
 }
@@ -33,7 +36,7 @@ pub(super) enum Delay {
 impl Delay {
     fn wait(self) -> Duration {
         match self {
-            Self::Level(wait) | Self::Timer { wait, .. } => wait,
+            Self::Level { wait, .. } | Self::Timer { wait, .. } => wait,
         }
     }
 
@@ -51,6 +54,16 @@ impl Delay {
 #[derive(Default)]
 pub(super) struct Timers {
     waiting: HashMap<u64, (String, String)>,
+    /// How many messages went through each topic of waiting ones: level 0 is that of timers. Answers to sends tell it.
+    offsets: HashMap<i32, u64>,
+}
+
+impl Timers {
+    fn next_offset(&mut self, level: i32) -> u64 {
+        let next = self.offsets.entry(level).or_default();
+        *next += 1;
+        *next - 1
+    }
 }
 
 /// What every answer to a recall carries.
@@ -78,7 +91,7 @@ impl Broker {
             if level > 0 {
                 let is_retry = topic.starts_with(system::RETRY_PREFIX);
                 let wait = if is_retry { settings.retry_delay(level) } else { settings.level_delay(level) };
-                return Ok(Some(Delay::Level(wait)));
+                return Ok(Some(Delay::Level { wait, level: clock::known_level(level) }));
             }
         }
         if properties::find(sent, TIMER_OUT_MS).is_some() {
@@ -102,11 +115,14 @@ impl Broker {
             );
             return Err(illegal(&text));
         }
-        let Some(until) = u64::try_from(wait).ok().filter(|wait| *wait > 0) else { return Ok(None) };
-        let deliver_ms = now.saturating_add(wait);
+        if wait <= 0 {
+            return Ok(None);
+        }
         // An exact multiple is moved back by one.
-        let out_ms = (deliver_ms - 1).div_euclid(GRID_MS) * GRID_MS;
-        Ok(Some(Delay::Timer { wait: settings.divided(Duration::from_millis(until)), out_ms }))
+        let out_ms = (now.saturating_add(wait) - 1).div_euclid(GRID_MS) * GRID_MS;
+        // And it goes off when that time is over.
+        let until = Duration::from_millis((out_ms + GRID_MS).abs_diff(now));
+        Ok(Some(Delay::Timer { wait: settings.divided(until), out_ms }))
     }
 
     /// Stores a message that was accepted, now or when its time comes. With the handle that takes it back, if it has a timer.
@@ -121,15 +137,20 @@ impl Broker {
         };
         // A broker stores it in a topic of its own first; the id is of that place.
         let commit_log_offset = state.log.skip(draft.body.len() + draft.properties.len());
-        let place = Place { queue_offset: 0, commit_log_offset };
-        let Delay::Timer { out_ms, .. } = delay else {
+        let (out_ms, level) = match delay {
+            Delay::Level { level, .. } => (None, level),
+            Delay::Timer { out_ms, .. } => (Some(out_ms), 0),
+        };
+        let place = Place { queue_offset: state.timers.next_offset(level), commit_log_offset };
+        let Some(out_ms) = out_ms else {
             self.store_later(delay.wait(), draft.clone());
             return Ok((place, None));
         };
         let number = self.shared.next_number();
         state.timers.waiting.insert(number, (draft.topic.clone(), unique_key.clone()));
         // Weak, or the cluster would keep itself alive.
-        let (broker, draft) = (Arc::downgrade(self), draft.clone());
+        let (broker, mut draft) = (Arc::downgrade(self), draft.clone());
+        properties::set(&mut draft.properties, ENQUEUED_MS, &clock::now_ms().to_string());
         let handle = RecallTarget {
             topic: draft.topic.as_str().into(),
             broker: self.name.as_str().into(),
@@ -140,6 +161,7 @@ impl Broker {
             let Some(broker) = broker.upgrade() else { return };
             let mut state = broker.state.lock();
             if state.timers.waiting.remove(&number).is_some() {
+                properties::set(&mut draft.properties, DEQUEUED_MS, &clock::now_ms().to_string());
                 broker.store(&mut state, &draft);
             }
             drop(state);

@@ -83,6 +83,12 @@ impl State {
         let (ip, port) = (host.ip(), u32::from(host.port()));
         OffsetId { ip, port, commit_log_offset: place.commit_log_offset }.to_string()
     }
+
+    /// Takes a place for a message that is acknowledged and that nobody ever sees.
+    fn lose(&mut self, draft: &Draft) -> Place {
+        let commit_log_offset = self.log.skip(draft.body.len() + draft.properties.len());
+        Place { queue_offset: 0, commit_log_offset }
+    }
 }
 
 impl Broker {

@@ -17,13 +17,7 @@ use super::{
     topics::refuse_name,
     transactions::is_half,
 };
-use crate::{
-    answer::Answer,
-    clock,
-    connection::Connection,
-    log::{Draft, Place},
-    shared::CLUSTER,
-};
+use crate::{answer::Answer, clock, connection::Connection, log::Draft, shared::CLUSTER};
 
 const MAX_PROPERTY_BYTES: usize = properties::MAX_BYTES;
 /// How often a group tries a message, unless its consumers say otherwise.
@@ -56,7 +50,6 @@ impl Broker {
 
     fn try_send(self: &Arc<Self>, connection: &Arc<Connection>, command: &Command) -> Result<SendAnswer, Answer> {
         let header = read_header(command).map_err(|error| Answer::unreadable(&error))?;
-        let batch = header.batch == Some(true) || command.code == RequestCode::SEND_BATCH_MESSAGE.0;
         if command.body().is_empty() {
             return Err(Answer::refusal(
                 ResponseCode::SYSTEM_ERROR,
@@ -69,7 +62,8 @@ impl Broker {
         }
         let mut state = self.state.lock();
         let target = self.target(&mut state, &header)?;
-        if batch {
+        // The code does not make a batch.
+        if header.batch == Some(true) {
             return self.store_batch(&mut state, connection, &header, command, target);
         }
         let mut draft = Self::draft(connection, &header, target);
@@ -77,11 +71,13 @@ impl Broker {
         draft.body = command.body().clone();
         draft.properties = header.properties.unwrap_or_default();
         let message = self.accept(draft)?;
+        let is_prepared = message.draft.sys_flag.0 & SysFlag::TRANSACTION_ROLLBACK == SysFlag::TRANSACTION_PREPARED;
         let (place, handle) = match message.delay {
-            _ if !is_half(&message.draft.properties) => self.put(&mut state, &message)?,
-            None => (self.store_half(&mut state, message.draft.clone())?, None),
-            // Brokers answer success, and nobody ever sees it again.
-            Some(_) => (Place { queue_offset: 0, commit_log_offset: state.log.skip(message.draft.body.len()) }, None),
+            None if is_half(&message.draft.properties) => (self.store_half(&mut state, message.draft.clone())?, None),
+            Some(_) if is_half(&message.draft.properties) => (state.lose_half(&message.draft), None),
+            // The flag alone makes no half message, but one that no consumer ever sees.
+            None if is_prepared => (state.lose(&message.draft), None),
+            _ => self.put(&mut state, &message)?,
         };
         let (id, queue_id) = (state.offset_id(place), message.draft.queue_id);
         let mut answer = SendAnswer::new(ResponseCode::SUCCESS, id, queue_id, place.queue_offset);
@@ -168,7 +164,7 @@ impl Broker {
     pub(super) fn accept(&self, mut draft: Draft) -> Result<Accepted, Answer> {
         let sent = std::mem::take(&mut draft.properties);
         let delay = self.delay(&draft.topic, &sent)?;
-        let has_level = matches!(delay, Some(Delay::Level(_)));
+        let has_level = matches!(delay, Some(Delay::Level { .. }));
         let ours = [name::MSG_REGION, name::TRACE_ON, name::CLUSTER, "POP_CK"];
         let mut text = String::with_capacity(sent.len() + 128);
         for (key, value) in properties::pairs(&sent).filter(|(key, _)| !ours.contains(key)) {

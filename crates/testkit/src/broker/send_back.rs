@@ -51,7 +51,7 @@ impl Broker {
             }
         }
         let prefix = if given_up { system::DEAD_LETTER_PREFIX } else { system::RETRY_PREFIX };
-        let draft = Draft {
+        let mut draft = Draft {
             topic: format!("{prefix}{group}"),
             queue_id: 0,
             flag: stored.flag,
@@ -73,6 +73,10 @@ impl Broker {
         } else {
             let chosen = stored.reconsume_times.saturating_add(3);
             let level = if request.delay_level == 0 { chosen } else { request.delay_level };
+            // As every delayed message, it still has the wish when it arrives.
+            properties::set(&mut draft.properties, name::DELAY, &level.to_string());
+            properties::set(&mut draft.properties, name::REAL_TOPIC, &draft.topic);
+            properties::set(&mut draft.properties, name::REAL_QID, "0");
             self.store_later(self.shared.settings.retry_delay(level), draft);
         }
         Answer::success()

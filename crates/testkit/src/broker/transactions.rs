@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use ferrocket_model::properties::{self, name};
 use ferrocket_protocol::{
@@ -19,12 +23,18 @@ const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
 /// Where those end up that nobody ever decided about.
 const GIVEN_UP_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
 const CHECK_TIMES: &str = "TRANSACTION_CHECK_TIMES";
+/// The queue offset of the record that a copy was made of while its immunity time lasted.
+const COPY_OF: &str = "TRAN_PREPARED_QUEUE_OFFSET";
+/// The remark of handlers that set none.
+const NO_CODE: &str = "not set any response code";
 const IMMUNITY: &str = "CHECK_IMMUNITY_TIME_IN_SECONDS";
 
 /// Every half message there ever was, by its place in the commit log: also a second commit stores the message once more.
 #[derive(Default)]
 pub(super) struct Transactions {
     halves: BTreeMap<i64, Half>,
+    /// The places of half messages with a delay: their ends are taken, and do nothing.
+    lost: HashSet<i64>,
     /// Whether the next round of checks is on the schedule.
     scheduled: bool,
 }
@@ -39,14 +49,36 @@ struct Half {
     is_open: bool,
 }
 
+/// What a round of checks does with a half message. Both count, towards the same maximum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    /// Its producers are asked.
+    Ask,
+    /// It is stored once more and nobody is asked, because its immunity time lasts.
+    Copy,
+}
+
 impl Half {
     fn property(&self, name: &str) -> Option<&str> {
         properties::find(&self.draft.properties, name)
     }
 
+    /// What a round of checks does with it.
+    fn round(&self, age: Duration, timeout: Duration) -> Option<Round> {
+        match self.immunity() {
+            Some(immunity) if age < immunity => Some(Round::Copy),
+            None if age < timeout => None,
+            _ => Some(Round::Ask),
+        }
+    }
+
     /// How long the producer wanted to be left alone.
     fn immunity(&self) -> Option<Duration> {
         self.property(IMMUNITY)?.parse().ok().map(Duration::from_secs)
+    }
+
+    fn copy_of(&self) -> Option<u64> {
+        self.property(COPY_OF)?.parse().ok()
     }
 
     fn in_topic(&self, topic: &str) -> Draft {
@@ -65,6 +97,15 @@ impl Transactions {
 /// Whether a message is a half one.
 pub(super) fn is_half(properties_text: &str) -> bool {
     properties::find(properties_text, name::TRAN_MSG).is_some_and(|text| text.eq_ignore_ascii_case("true"))
+}
+
+impl State {
+    /// Brokers keep a half message with a delay in a topic of delayed ones, and lose it there.
+    pub(super) fn lose_half(&mut self, draft: &Draft) -> Place {
+        let place = self.lose(draft);
+        self.transactions.lost.insert(place.commit_log_offset);
+        place
+    }
 }
 
 impl Broker {
@@ -109,6 +150,9 @@ impl Broker {
         };
         let mut state = self.state.lock();
         let State { log, transactions, .. } = &mut *state;
+        if transactions.lost.contains(&request.commit_log_offset) {
+            return Answer::success().into();
+        }
         let Some(half) = transactions.halves.get_mut(&request.commit_log_offset) else {
             let why = match log.at(request.commit_log_offset) {
                 Some(_) => "java.lang.NullPointerException: this is no half message",
@@ -124,20 +168,25 @@ impl Broker {
         }
         let age = self.shared.schedule.now().saturating_duration_since(half.since);
         if !request.from_check && half.immunity().is_some_and(|immunity| age > immunity) {
-            return refuse(ResponseCode::ILLEGAL_OPERATION, "not set any response code");
+            return refuse(ResponseCode::ILLEGAL_OPERATION, NO_CODE);
         }
         half.is_open = false;
-        if commits {
-            let mut draft = half.draft.clone();
-            properties::remove(&mut draft.properties, name::REAL_TOPIC);
-            properties::remove(&mut draft.properties, name::REAL_QID);
-            draft.sys_flag = SysFlag(draft.sys_flag.0 | SysFlag::TRANSACTION_COMMIT);
-            draft.prepared_offset = half.place.commit_log_offset;
-            if self.store(&mut state, &draft).is_none() {
-                return queue_is_gone().into();
-            }
+        let (table_offset, mut draft) = (half.place.queue_offset, half.draft.clone());
+        // An end of the first record counts for the copies that were made in its immunity time.
+        for copy in transactions.halves.values_mut().filter(|half| half.copy_of() == Some(table_offset)) {
+            copy.is_open = false;
         }
-        Answer::success().into()
+        if !commits {
+            return Answer::success().with_remark(NO_CODE).into();
+        }
+        properties::remove(&mut draft.properties, name::REAL_TOPIC);
+        properties::remove(&mut draft.properties, name::REAL_QID);
+        draft.sys_flag = SysFlag(draft.sys_flag.0 | SysFlag::TRANSACTION_COMMIT);
+        draft.prepared_offset = request.commit_log_offset;
+        match self.store(&mut state, &draft) {
+            Some(_) => Answer::success().into(),
+            None => queue_is_gone().into(),
+        }
     }
 
     /// How many half messages wait for an end.
@@ -147,7 +196,7 @@ impl Broker {
 
     /// Asks about every half message that waits, whatever its age, and says how many there were.
     pub(crate) fn check_transactions(&self) -> usize {
-        self.check(|_| true)
+        self.check(|_| Some(Round::Ask))
     }
 
     /// Only while a half message waits, so that an idle cluster sleeps.
@@ -156,7 +205,7 @@ impl Broker {
         self.shared.schedule.after(self.shared.settings.transaction_check_interval, move || {
             let Some(broker) = broker.upgrade() else { return };
             let (now, timeout) = (broker.shared.schedule.now(), broker.shared.settings.transaction_timeout);
-            broker.check(|half| now.saturating_duration_since(half.since) >= half.immunity().unwrap_or(timeout));
+            broker.check(|half| half.round(now.saturating_duration_since(half.since), timeout));
             let mut state = broker.state.lock();
             state.transactions.scheduled = state.transactions.open() > 0;
             if state.transactions.scheduled {
@@ -165,23 +214,23 @@ impl Broker {
         });
     }
 
-    fn check(&self, is_due: impl Fn(&Half) -> bool) -> usize {
+    fn check(&self, round: impl Fn(&Half) -> Option<Round>) -> usize {
         if self.address().is_none() {
             return 0;
         }
         let mut state = self.state.lock();
-        let due = state.transactions.halves.values().filter(|half| half.is_open && is_due(half));
-        let due: Vec<_> = due.map(|half| half.place.commit_log_offset).collect();
-        for &offset in &due {
-            self.check_one(&mut state, offset);
+        let open = state.transactions.halves.values().filter(|half| half.is_open);
+        let due: Vec<_> = open.filter_map(|half| Some((half.place.commit_log_offset, round(half)?))).collect();
+        for &(offset, round) in &due {
+            self.check_one(&mut state, offset, round);
         }
         drop(state);
         self.shared.observer.ring();
         due.len()
     }
 
-    /// As any broker: the half message is stored once more, and the question names the new place.
-    fn check_one(&self, state: &mut State, offset: i64) {
+    /// As any broker: the half message is stored once more, and a question names the new place.
+    fn check_one(&self, state: &mut State, offset: i64, round: Round) {
         let Some(half) = state.transactions.halves.get_mut(&offset) else { return };
         half.is_open = false;
         let (mut draft, since, checks) = (half.draft.clone(), half.since, half.checks + 1);
@@ -192,11 +241,17 @@ impl Broker {
             return;
         }
         properties::set(&mut draft.properties, CHECK_TIMES, &checks.to_string());
-        properties::set(&mut draft.properties, name::WAIT, "false");
-        let group = properties::find(&draft.properties, name::PGROUP).unwrap_or_default().to_owned();
-        let key = properties::find(&draft.properties, name::UNIQ_KEY).map(str::to_owned);
+        if round == Round::Copy && half.copy_of().is_none() {
+            properties::set(&mut draft.properties, COPY_OF, &half.place.queue_offset.to_string());
+        }
         let Ok(place) = self.keep_half(state, draft.clone(), since, checks) else { return };
-        let Some(connection) = state.producers.any_of(&group) else { return };
+        if round == Round::Copy {
+            return;
+        }
+        properties::set(&mut draft.properties, name::WAIT, "false");
+        let group = properties::find(&draft.properties, name::PGROUP).unwrap_or_default();
+        let key = properties::find(&draft.properties, name::UNIQ_KEY).map(str::to_owned);
+        let Some(connection) = state.producers.any_of(group) else { return };
         let table_offset = i64::try_from(place.queue_offset).unwrap_or(i64::MAX);
         let mut header = CheckTransactionHeader::new(place.commit_log_offset, table_offset);
         header.broker = Some(self.name.clone());
