@@ -34,6 +34,10 @@ pub enum Call {
     MinOffset,
     /// The offset of a time.
     SearchOffset,
+    /// Messages are looked for by a key.
+    Query,
+    /// One message is fetched by its place.
+    View,
     /// The members of a group.
     ConsumerList,
     /// A message is given back for a retry.
@@ -67,6 +71,8 @@ impl Call {
             RequestCode::GET_MAX_OFFSET => Self::MaxOffset,
             RequestCode::GET_MIN_OFFSET => Self::MinOffset,
             RequestCode::SEARCH_OFFSET_BY_TIMESTAMP => Self::SearchOffset,
+            RequestCode::QUERY_MESSAGE => Self::Query,
+            RequestCode::VIEW_MESSAGE_BY_ID => Self::View,
             RequestCode::GET_CONSUMER_LIST_BY_GROUP => Self::ConsumerList,
             RequestCode::CONSUMER_SEND_MSG_BACK => Self::SendBack,
             RequestCode::LOCK_BATCH_MQ => Self::Lock,

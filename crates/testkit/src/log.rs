@@ -12,6 +12,8 @@ use crate::clock;
 pub(crate) struct Log {
     topics: HashMap<String, TopicLog>,
     end: i64,
+    /// When a message was stored last, and where.
+    newest: (i64, i64),
     places: HashMap<i64, Bytes>,
 }
 
@@ -194,6 +196,11 @@ impl Log {
         self.places.get(&commit_log_offset)
     }
 
+    /// When a message was stored last, Unix milliseconds, and where in the commit log; zeros before the first.
+    pub(crate) fn newest(&self) -> (i64, i64) {
+        self.newest
+    }
+
     /// Takes a stretch of the commit log without storing anything, for messages that come later.
     pub(crate) fn skip(&mut self, bytes: usize) -> i64 {
         let start = self.end;
@@ -209,6 +216,7 @@ impl Log {
         let bytes = draft.write(place, store_host, stored_ms);
         let tag_hash = properties::find(&draft.properties, properties::name::TAGS).map(java_string_hash);
         self.end += bytes.len() as i64;
+        self.newest = (stored_ms, place.commit_log_offset);
         self.places.insert(place.commit_log_offset, bytes.clone());
         let (offset, messages) = (place.queue_offset, draft.messages.max(1));
         queue.records.push(Record { bytes, offset, messages, tag_hash, stored_ms, number });

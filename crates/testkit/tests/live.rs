@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// Requests that this crate does not know, servers that were set up in another way, and a queue chosen at random; by the
 /// beginning of the name.
-const NOT_HERE: [&str; 30] = [
+const NOT_HERE: [&str; 29] = [
     "topic list",
     "topics of the cluster",
     "KV ",
@@ -28,7 +28,6 @@ const NOT_HERE: [&str; 30] = [
     "peek",
     "notification",
     "polling info",
-    "query by key",
     "consumer running info",
     "consumer connections",
     "producer connections",

@@ -8,6 +8,7 @@ mod locks;
 mod offsets;
 mod producers;
 mod pull;
+mod query;
 mod replies;
 mod send;
 mod send_back;
@@ -257,6 +258,7 @@ impl Service for Broker {
             RequestCode::GET_MAX_OFFSET => self.bound(command, true),
             RequestCode::GET_MIN_OFFSET => self.bound(command, false),
             RequestCode::SEARCH_OFFSET_BY_TIMESTAMP => self.search_offset(command),
+            RequestCode::QUERY_MESSAGE => self.query_message(command),
             RequestCode::VIEW_MESSAGE_BY_ID => self.view_message(command),
             RequestCode::SEND_REPLY_MESSAGE | RequestCode::SEND_REPLY_MESSAGE_V2 => {
                 return self.reply(connection, command);

@@ -102,17 +102,4 @@ impl Broker {
         // Upper: the last one stored at that very time, if there is one.
         Answer::offset(if upper && after > at_or_after { after - 1 } else { at_or_after })
     }
-
-    pub(super) fn view_message(&self, command: &Command) -> Answer {
-        let offset = command.fields().find("offset").ok().flatten().and_then(|text| text.parse::<i64>().ok());
-        let state = self.state.lock();
-        match offset.and_then(|offset| state.log.at(offset)) {
-            Some(record) => Answer::success().with_body(record.clone()),
-            None => {
-                let shown = offset.unwrap_or(-1);
-                let text = format!("can not find message by the offset, {shown}");
-                Answer::refusal(ResponseCode::SYSTEM_ERROR, text)
-            }
-        }
-    }
 }
