@@ -24,7 +24,7 @@ const OUTBOX_FRAMES: usize = 16 * 1024;
 const SPARE_FRAMES: usize = 2 * 1024;
 
 /// How long a broker waits for a client's answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Something to write.
 pub(crate) struct Outgoing {

@@ -51,7 +51,8 @@ async fn a_reply_is_pushed_to_who_asked_and_the_replier_is_answered_afterwards()
     assert_eq!((&body[..], header.topic.as_str(), header.queue_id), (&b"yes"[..], REPLY_TOPIC, 0));
     let property = |name| ferrocket_model::properties::find(header.properties.as_deref().unwrap(), name);
     assert_eq!((property("CORRELATION_ID"), property("MSG_TYPE")), (Some("17"), Some("reply")));
-    assert!(property("PUSH_REPLY_TIME").is_some());
+    assert_eq!((property("TRACE_ON"), property("MSG_REGION")), (Some("true"), Some("DefaultRegion")));
+    assert!(property("PUSH_REPLY_TIME").is_some() && property("CLUSTER").is_none() && header.broker.is_none());
     acknowledge(&mut asking, &push, ResponseCode::SUCCESS).await;
     let answer = answering.read().await.unwrap();
     assert_eq!((answer.opaque, answer.response_code()), (opaque, ResponseCode::SUCCESS));
@@ -60,19 +61,40 @@ async fn a_reply_is_pushed_to_who_asked_and_the_replier_is_answered_afterwards()
     assert_eq!(cluster.requests(Call::Reply), 1);
 }
 
-#[tokio::test]
+/// Measured on 5.5.0: the reply is stored whatever became of it, and the answer says where; only an asker that refuses makes the
+/// refusal quick.
+#[tokio::test(start_paused = true)]
 async fn a_replier_learns_that_the_asker_refused_or_left_or_was_never_there() {
     let cluster = in_memory().await;
     let (mut asking, mut answering, _, push) = pushed(&cluster).await;
     acknowledge(&mut asking, &push, ResponseCode::SYSTEM_ERROR).await;
     assert_eq!(answering.read().await.unwrap().response_code(), ResponseCode::SYSTEM_ERROR);
+    drop(asking);
+    cluster.until(|cluster| cluster.producers("askers").is_empty()).await;
     let (asking, mut answering, _, _) = pushed(&cluster).await;
+    let began = tokio::time::Instant::now();
     drop(asking);
     assert_eq!(answering.read().await.unwrap().response_code(), ResponseCode::SYSTEM_ERROR);
+    assert_eq!(began.elapsed().as_secs(), 10, "a broker does not notice");
     let answer = answering.answer(&reply(&properties_for("nobody"))).await.unwrap();
     assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR);
     assert_eq!(answer.remark().as_deref(), Some("push reply message fail, channel of <nobody> not found."));
+    assert_eq!(answer.fields().find("queueOffset").unwrap().as_deref(), Some("2"));
     assert_eq!(answering.call(&reply("")).await, Err(ResponseCode::SYSTEM_ERROR));
+    assert_eq!(cluster.messages(REPLY_TOPIC).len(), 4);
+}
+
+/// A broker keeps one connection per client id: the last that joined a group.
+#[tokio::test]
+async fn replies_go_to_the_connection_that_joined_a_group_last() {
+    let cluster = in_memory().await;
+    let (mut old, mut new) = (Client::to_broker(&cluster).await, Client::to_broker(&cluster).await);
+    let mut answering = Client::to_broker(&cluster).await;
+    old.announce("asker", "askers").await;
+    new.announce("asker", "others").await;
+    old.announce("asker", "askers").await; // nothing new
+    answering.write(&reply(&properties_for("asker"))).await;
+    assert_eq!(new.read().await.unwrap().code, RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT.0);
 }
 
 /// A broker keeps one connection per client id, and forgets it with any group that the client leaves.

@@ -5,6 +5,7 @@ use ferrocket_protocol::{
     Command, ResponseCode,
     request::{PushReply, PushReplyHeader, ReadSendHeader, SendAnswer},
 };
+use tokio::time::Instant;
 
 use super::{
     Broker,
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     answer::{Answer, Handled},
     clock,
-    connection::Connection,
+    connection::{ANSWER_WITHIN, Connection},
     log::Draft,
     shared::CLUSTER,
 };
@@ -32,14 +33,15 @@ impl Broker {
             Ok((header, draft)) => Handled::Later(Box::pin(async move {
                 let failure = self.push(&header, &draft).await.err();
                 let mut state = self.state.lock();
-                // Also one that nobody got.
+                // Also one that nobody got; and the answer says where, whatever became of it.
                 let Some(place) = self.store(&mut state, &draft) else { return queue_is_gone().with_fields(Region) };
-                if let Some(why) = failure {
-                    return Answer::refusal(ResponseCode::SYSTEM_ERROR, why).with_fields(Region);
-                }
                 let id = state.offset_id(place);
-                let answer = SendAnswer::new(ResponseCode::SUCCESS, id, draft.queue_id, place.queue_offset);
-                Answer::success().with_fields(answer)
+                let stored = SendAnswer::new(ResponseCode::SUCCESS, id, draft.queue_id, place.queue_offset);
+                let answer = match failure {
+                    Some(why) => Answer::refusal(ResponseCode::SYSTEM_ERROR, why),
+                    None => Answer::success(),
+                };
+                answer.with_fields(stored)
             })),
             Err(refusal) => refusal.with_fields(Region).into(),
         }
@@ -60,7 +62,13 @@ impl Broker {
         draft.flag = header.flag.unwrap_or(0);
         draft.body = command.body().clone();
         draft.properties = header.properties.clone().unwrap_or_default();
-        Ok((header, self.accept(draft)?.draft))
+        // Less than a message gets: neither the cluster's name nor a unique key.
+        properties::set(&mut draft.properties, name::MSG_REGION, "DefaultRegion");
+        properties::set(&mut draft.properties, name::TRACE_ON, "true");
+        if draft.properties.len() > properties::MAX_BYTES {
+            return Err(illegal(&format!("properties length limit {}B", properties::MAX_BYTES)));
+        }
+        Ok((header, draft))
     }
 
     async fn push(&self, header: &ReadSendHeader, draft: &Draft) -> Result<(), String> {
@@ -87,14 +95,20 @@ impl Broker {
             draft.sys_flag.0,
             header.topic.clone(),
         );
-        pushed.broker = Some(self.name.clone());
         pushed.default_topic = header.default_topic.clone();
         pushed.default_topic_queues = header.default_topic_queues.and_then(|queues| i32::try_from(queues).ok());
         pushed.properties = Some(text);
         pushed.reconsume_times = Some(draft.reconsume_times);
         pushed.unit_mode = Some(false);
-        match client.ask(&PushReply { header: pushed, body: draft.body.clone() }).await {
-            Some(answer) if answer.response_code() == ResponseCode::SUCCESS => Ok(()),
+        let push = PushReply { header: pushed, body: draft.body.clone() };
+        let given_up = Instant::now() + ANSWER_WITHIN;
+        let answer = client.ask(&push).await;
+        if answer.is_none() {
+            // A broker does not notice that the connection ended, and lets the replier wait all the same.
+            tokio::time::sleep_until(given_up).await;
+        }
+        match answer.map(|answer| answer.response_code()) {
+            Some(ResponseCode::SUCCESS) => Ok(()),
             _ => Err(format!("push reply message to {client_id}fail.")),
         }
     }
