@@ -111,8 +111,8 @@ impl Program {
     /// Whether it can do this.
     pub(super) fn can(&self, skill: Skill) -> bool {
         match (self, skill) {
-            (Self::Java { .. }, Skill::Request | Skill::Reply | Skill::Transact) => true,
-            (Self::Go { .. } | Self::Rust { .. }, _) => false,
+            (Self::Java { .. } | Self::Rust { .. }, Skill::Request | Skill::Reply | Skill::Transact) => true,
+            (Self::Go { .. }, _) => false,
         }
     }
 
