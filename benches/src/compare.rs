@@ -9,8 +9,9 @@ use serde::Serialize;
 use crate::{
     child,
     child::Asked,
-    load::{Kind, Sample},
+    load::Kind,
     report::{Row, Verdict, shown},
+    sample::Sample,
 };
 
 /// A client that is measured.
@@ -27,12 +28,14 @@ pub struct Spec {
     pub pinned: bool,
     /// Whether headers are binary.
     pub binary: bool,
+    /// Whether it sends at half of the rate that it is able to, instead of as fast as answers come.
+    pub open: bool,
 }
 
 impl Spec {
     /// On one pinned core, with JSON headers.
     pub const fn new(kind: Kind, in_flight: usize) -> Self {
-        Self { kind, in_flight, workers: 1, pinned: true, binary: false }
+        Self { kind, in_flight, workers: 1, pinned: true, binary: false, open: false }
     }
 
     /// On two workers, not pinned.
@@ -54,13 +57,20 @@ impl Spec {
         self
     }
 
+    /// At half of its own maximum, by a clock.
+    pub const fn open(mut self) -> Self {
+        self.open = true;
+        self
+    }
+
     /// Its name in the results.
     pub fn name(&self) -> String {
         let kind = self.kind.to_possible_value();
         let kind = kind.as_ref().map_or("?", |kind| kind.get_name());
         let place = if self.pinned { "pinned" } else { "free" };
         let format = if self.binary { " binary" } else { "" };
-        format!("{kind} {} in flight, {} worker, {place}{format}", self.in_flight, self.workers)
+        let open = if self.open { ", half of the rate" } else { "" };
+        format!("{kind} {} in flight, {} worker, {place}{format}{open}", self.in_flight, self.workers)
     }
 
     /// Starts its process.
@@ -75,6 +85,9 @@ impl Spec {
         command.args(["--in-flight", &self.in_flight.to_string(), "--workers", &self.workers.to_string()]);
         if self.binary {
             command.arg("--binary");
+        }
+        if self.open {
+            command.arg("--open");
         }
         let (client, first) = Asked::start(command)?;
         if first != "ready" {
@@ -103,22 +116,25 @@ pub enum Figure {
     Rate,
     /// Median latency; less is better.
     P50,
+    /// The 99th percentile of latencies; less is better.
+    P99,
+    /// The 99.9th percentile.
+    P999,
 }
 
 impl Figure {
     fn ratio(self, ours: &Sample, base: &Sample) -> f64 {
         match self {
-            Self::Cpu => ours.cpu_us() / base.cpu_us(),
             Self::Rate => base.rate() / ours.rate(),
-            Self::P50 => ours.p50_us() / base.p50_us(),
+            _ => self.value(ours) / self.value(base),
         }
     }
 
-    fn shown(self, sample: &Sample) -> String {
+    /// With its unit.
+    pub fn shown(self, sample: &Sample) -> String {
         match self {
-            Self::Cpu => format!("{} us", shown(sample.cpu_us())),
             Self::Rate => format!("{}k/s", shown(sample.rate() / 1e3)),
-            Self::P50 => format!("{} us", shown(sample.p50_us())),
+            _ => format!("{} us", shown(self.value(sample))),
         }
     }
 
@@ -127,6 +143,8 @@ impl Figure {
             Self::Cpu => sample.cpu_us(),
             Self::Rate => sample.rate(),
             Self::P50 => sample.p50_us(),
+            Self::P99 => sample.p99_us(),
+            Self::P999 => sample.p999_us(),
         }
     }
 }
@@ -136,11 +154,6 @@ pub fn judge(id: &str, what: &str, figure: Figure, ours: &[Sample], base: &[Samp
     let ratios: Vec<f64> = ours.iter().zip(base).map(|(ours, base)| figure.ratio(ours, base)).collect();
     let ratio = median(ratios.clone());
     let (low, high) = interval(&ratios);
-    let middle = |samples: &[Sample]| {
-        let mut sorted = samples.to_vec();
-        sorted.sort_by(|one, two| figure.value(one).total_cmp(&figure.value(two)));
-        sorted.get(sorted.len() / 2).map(|sample| figure.shown(sample)).unwrap_or_default()
-    };
     let verdict = match ratio {
         _ if ratios.is_empty() || ratio.is_nan() => Verdict::Skipped,
         ratio if ratio <= bar => Verdict::Met,
@@ -151,11 +164,11 @@ pub fn judge(id: &str, what: &str, figure: Figure, ours: &[Sample], base: &[Samp
     Row {
         id: id.to_owned(),
         what: what.to_owned(),
-        bar: if figure == Figure::Rate { format!(">= 1/{bar} of base") } else { format!("<= {bar} x base") },
+        bar: if figure == Figure::Rate { format!(">= 1/{bar} of base") } else { format!("<= {} x base", shown(bar)) },
         figure: format!(
             "{} / {} = {direction}{} ({}-{})",
-            middle(ours),
-            middle(base),
+            middle(figure, ours),
+            middle(figure, base),
             shown(ratio),
             shown(low),
             shown(high)
@@ -163,6 +176,13 @@ pub fn judge(id: &str, what: &str, figure: Figure, ours: &[Sample], base: &[Samp
         ratio: Some(ratio / bar),
         verdict,
     }
+}
+
+/// The figure of the sample in the middle, with its unit; empty, when there are none.
+pub fn middle(figure: Figure, samples: &[Sample]) -> String {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(|one, two| figure.value(one).total_cmp(&figure.value(two)));
+    sorted.get(sorted.len() / 2).map(|sample| figure.shown(sample)).unwrap_or_default()
 }
 
 /// The median; not a number, when there are none.

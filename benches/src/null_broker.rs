@@ -28,6 +28,8 @@ use crate::inputs;
 const END: u64 = 1 << 40;
 /// Where the offset in the queue stands in a stored message.
 const OFFSET_AT: usize = 20;
+/// The length of a message's id, and of a comma.
+const ID_AND_COMMA: usize = 33;
 
 /// How the broker looks.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,8 @@ struct Shared {
     batch: Bytes,
     record_bytes: usize,
     client_id: Mutex<String>,
+    /// Ids of as many messages as batches usually have, each with a comma behind it.
+    ids: String,
     stored: AtomicU64,
 }
 
@@ -61,6 +65,7 @@ pub fn serve(listener: &TcpListener, options: Options) -> Result<()> {
         record_bytes: batch.len() / inputs::BATCH,
         batch,
         client_id: Mutex::default(),
+        ids: ids(2 * inputs::BATCH),
         stored: AtomicU64::new(0),
     });
     for stream in listener.incoming().flatten() {
@@ -96,8 +101,10 @@ fn talk(shared: &Shared, mut stream: TcpStream) -> Result<()> {
 }
 
 fn answer(shared: &Shared, frame: Frame, out: &mut BytesMut) -> Result<()> {
-    if let Some(opaque) = sent(&frame.header) {
-        return stored(shared, opaque, out);
+    match sent(&frame.header) {
+        Some((RequestCode::SEND_MESSAGE_V2, opaque)) => return stored(shared, opaque, 1, out),
+        Some((_, opaque)) => return stored(shared, opaque, records(&frame.body), out),
+        None => {}
     }
     let command = Command::read(frame).context("a header")?;
     if command.is_one_way() || command.is_response() {
@@ -112,7 +119,8 @@ fn answer(shared: &Shared, frame: Frame, out: &mut BytesMut) -> Result<()> {
         Ok(())
     };
     match RequestCode(command.code) {
-        RequestCode::SEND_MESSAGE_V2 => stored(shared, opaque, out),
+        RequestCode::SEND_MESSAGE_V2 => stored(shared, opaque, 1, out),
+        RequestCode::SEND_BATCH_MESSAGE => stored(shared, opaque, records(command.body()), out),
         RequestCode::GET_ROUTEINFO_BY_TOPIC => reply(ResponseCode::SUCCESS, &NoFields, route(shared).to_body()),
         RequestCode::HEART_BEAT => {
             let data = Heartbeat::read_request(&command)?.data()?;
@@ -144,26 +152,53 @@ fn answer(shared: &Shared, frame: Frame, out: &mut BytesMut) -> Result<()> {
     }
 }
 
-/// The opaque of a send that waits for an answer, without reading the header: a null broker must cost less than its client.
-/// `None` for all else, also for what a client of ours would not write so.
-fn sent(header: &[u8]) -> Option<i32> {
-    const START: &[u8] = b"{\"code\":310,";
+/// The code and the opaque of a send (or batch) that waits for an answer, without reading the header: a null broker must cost
+/// less than its client. `None` for all else, also for what a client of ours would not write so.
+fn sent(header: &[u8]) -> Option<(RequestCode, i32)> {
+    const ONE: &[u8] = b"{\"code\":310,";
+    const BATCH: &[u8] = b"{\"code\":320,";
     const OPAQUE: &[u8] = b"\"opaque\":";
     const ANSWERED: &[u8] = b"\"flag\":0,";
-    let tail = header.strip_prefix(START).map(|rest| rest.get(rest.len().saturating_sub(140)..).unwrap_or(rest))?;
+    let (code, rest) = match header.strip_prefix(ONE) {
+        Some(rest) => (RequestCode::SEND_MESSAGE_V2, rest),
+        None => (RequestCode::SEND_BATCH_MESSAGE, header.strip_prefix(BATCH)?),
+    };
+    let tail = rest.get(rest.len().saturating_sub(140)..).unwrap_or(rest);
     let at = tail.windows(OPAQUE.len()).rposition(|window| window == OPAQUE)?;
     tail.get(..at)?.windows(ANSWERED.len()).rposition(|window| window == ANSWERED)?;
     let digits = tail.get(at + OPAQUE.len()..)?;
     let length = digits.iter().position(|byte| *byte == b',')?;
-    std::str::from_utf8(digits.get(..length)?).ok()?.parse().ok()
+    Some((code, std::str::from_utf8(digits.get(..length)?).ok()?.parse().ok()?))
 }
 
-fn stored(shared: &Shared, opaque: i32, out: &mut BytesMut) -> Result<()> {
-    let offset = shared.stored.fetch_add(1, Ordering::Relaxed);
-    // 160 bytes and more, as of a broker.
-    let answer = SendAnswer::new(ResponseCode::SUCCESS, "7F00000100002A9F0000000000012345", 0, offset);
+/// How many messages a batch has: each begins with its length.
+fn records(mut body: &[u8]) -> usize {
+    let mut count = 0;
+    while let Some((length, _)) = body.split_first_chunk() {
+        count += 1;
+        body = body.get((u32::from_be_bytes(*length) as usize).max(4)..).unwrap_or_default();
+    }
+    count.max(1)
+}
+
+/// As a broker answers, 160 bytes and more: the first offset, and one id per message with commas between.
+fn stored(shared: &Shared, opaque: i32, count: usize, out: &mut BytesMut) -> Result<()> {
+    let offset = shared.stored.fetch_add(count as u64, Ordering::Relaxed);
+    let more;
+    let ids = match shared.ids.get(..count * ID_AND_COMMA - 1) {
+        Some(ids) => ids,
+        None => {
+            more = ids(count);
+            more.trim_end_matches(',')
+        }
+    };
+    let answer = SendAnswer::new(ResponseCode::SUCCESS, ids, 0, offset);
     let _ = encode_response(opaque, ResponseCode::SUCCESS, None, &answer, Bytes::new(), shared.options.format, out)?;
     Ok(())
+}
+
+fn ids(count: usize) -> String {
+    "7F00000100002A9F0000000000012345,".repeat(count)
 }
 
 fn pulled(shared: &Shared, first: u64, queue_id: u32, count: usize) -> Bytes {
@@ -192,36 +227,62 @@ fn route(shared: &Shared) -> TopicRoute {
 
 #[cfg(test)]
 mod tests {
-    use ferrocket_protocol::{RequestHead, encode_request, message::StoredMessages};
+    use ferrocket_protocol::{
+        RequestHead, Response, encode_request,
+        message::{StoredMessages, push_batch_record},
+        request::{SendForm, SendMessage},
+    };
 
     use super::*;
 
-    fn header(one_way: bool) -> Bytes {
+    fn header(form: SendForm, one_way: bool) -> Bytes {
         let mut out = BytesMut::new();
         let head = RequestHead::new(4711, HeaderFormat::Json);
         let head = if one_way { head.one_way() } else { head };
-        let _ = encode_request(&inputs::send(), &head, &[], &mut out).expect("it fits");
+        let _ = encode_request(&SendMessage { form, ..inputs::send() }, &head, &[], &mut out).expect("it fits");
         Frame::decode(&mut out, MAX_FRAME_BYTES).expect("good lengths").expect("a whole frame").header
+    }
+
+    fn shared(records: usize) -> Shared {
+        let batch = inputs::stored(0, records);
+        Shared {
+            address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            options: Options { queues: 4, format: HeaderFormat::Json },
+            record_bytes: batch.len() / records,
+            batch,
+            client_id: Mutex::default(),
+            ids: ids(2),
+            stored: AtomicU64::new(0),
+        }
     }
 
     #[test]
     fn a_send_is_known_without_reading_its_header() {
-        assert_eq!(sent(&header(false)), Some(4711));
-        assert_eq!(sent(&header(true)), None);
+        assert_eq!(sent(&header(SendForm::Message, false)), Some((RequestCode::SEND_MESSAGE_V2, 4711)));
+        assert_eq!(sent(&header(SendForm::Batch, false)), Some((RequestCode::SEND_BATCH_MESSAGE, 4711)));
+        assert_eq!(sent(&header(SendForm::Message, true)), None);
         assert_eq!(sent(b"{\"code\":11,\"flag\":0,\"opaque\":1,}"), None);
     }
 
     #[test]
+    fn a_batch_is_answered_with_the_first_offset_and_an_id_for_each_message() {
+        let shared = shared(1);
+        for (count, first) in [(2, 0), (5, 2)] {
+            let mut body = BytesMut::new();
+            (0..count).for_each(|_| push_batch_record(0, b"body", "TAGS\u{1}paid\u{2}", &mut body));
+            let mut out = BytesMut::new();
+            stored(&shared, 4711, records(&body), &mut out).expect("it fits");
+            let frame = Frame::decode(&mut out, MAX_FRAME_BYTES).expect("good lengths").expect("a whole frame");
+            let answer = SendAnswer::read(Command::read(frame).expect("a header")).expect("a send answer");
+            let ids: Vec<_> = answer.message_id.split(',').map(str::len).collect();
+            assert_eq!((ids, answer.queue_offset), (vec![32; count], first));
+        }
+        assert_eq!(records(b"\0\0\0\0\0\0\0"), 1, "a length of nothing, and half a one");
+    }
+
+    #[test]
     fn pulled_messages_have_the_offsets_that_were_asked_for() {
-        let batch = inputs::stored(0, inputs::BATCH);
-        let shared = Shared {
-            address: SocketAddr::from(([127, 0, 0, 1], 1)),
-            options: Options { queues: 4, format: HeaderFormat::Json },
-            record_bytes: batch.len() / inputs::BATCH,
-            batch,
-            client_id: Mutex::default(),
-            stored: AtomicU64::new(0),
-        };
+        let shared = shared(inputs::BATCH);
         let messages = pulled(&shared, 77, 3, 5);
         let read: Vec<_> = StoredMessages::new(&messages).map(|message| message.expect("a message")).collect();
         assert!(read.iter().all(|message| message.is_intact && message.queue_id == 3));

@@ -4,6 +4,7 @@
 //! as many frames again as answers came: the cheapest way to keep N requests in flight.
 
 use std::{
+    collections::VecDeque,
     io::{Read, Write},
     net::{TcpListener, TcpStream as BlockingStream},
     time::{Duration, Instant},
@@ -14,7 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::load::Sample;
+use crate::{pace::Pace, sample::Sample};
 
 /// The sizes of requests and answers, their 4 length bytes included.
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +125,54 @@ impl Client {
             if waiting == 0 && to_send == 0 {
                 return Ok(sample.end());
             }
+        }
+    }
+
+    /// Sends at this rate for this long, whether answers come or not, and ends with nothing in flight. Latencies count from when
+    /// a frame was due. Busy all the time, as the open loop of a producer is.
+    ///
+    /// # Errors
+    ///
+    /// When the connection breaks.
+    pub async fn open(&mut self, rate: f64, length: Duration) -> std::io::Result<Sample> {
+        let frame = vec![1; self.shape.request];
+        let mut output = Vec::with_capacity(self.shape.request * self.in_flight);
+        let (mut written, mut input, mut partial) = (0, vec![0; 1 << 18], 0);
+        let mut due = VecDeque::new();
+        let mut sample = Sample::begin();
+        let mut pace = Pace::begin(rate, length);
+        loop {
+            // Not more at once than the closed loop writes, so that reading has its turn.
+            for _ in 0..self.in_flight {
+                let Some(next) = pace.next() else { break };
+                due.push_back(next);
+                output.extend_from_slice(&frame);
+            }
+            if written < output.len() {
+                match self.stream.try_write(output.get(written..).unwrap_or_default()) {
+                    Ok(bytes) => written += bytes,
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+                if written == output.len() {
+                    output.clear();
+                    written = 0;
+                }
+            }
+            match self.stream.try_read(&mut input) {
+                Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => partial += read,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            let answered = partial / self.shape.answer;
+            partial %= self.shape.answer;
+            sample.count += answered as u64;
+            due.drain(..answered).for_each(|due: Instant| sample.latency(due.elapsed()));
+            if pace.is_over() && due.is_empty() {
+                return Ok(sample.end());
+            }
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -14,8 +14,10 @@ use ferrocket_benches::{
     child::Asked,
     compare::{self, Figure, Spec},
     hello,
-    load::{self, First, Kind, Sample},
+    load::{self, First, Kind},
+    pairs::{PAIRS, Pair},
     report::{self, Row, Run},
+    sample::Sample,
     serve::{self, Server},
 };
 
@@ -51,80 +53,6 @@ enum Own {
     /// Starts, and prints the nanoseconds to the first receipt or message.
     First { first: First, address: String },
 }
-
-/// Two clients whose figures are compared.
-struct Pair {
-    id: &'static str,
-    what: &'static str,
-    figure: Figure,
-    ours: Spec,
-    base: Spec,
-    bar: f64,
-    /// A bar on our own figure, in microseconds of CPU.
-    cpu_us: Option<f64>,
-}
-
-impl Pair {
-    const fn new(id: &'static str, what: &'static str, figure: Figure, ours: Spec, base: Spec, bar: f64) -> Self {
-        Self { id, what, figure, ours, base, bar, cpu_us: None }
-    }
-
-    const fn cpu_us(mut self, bar: f64) -> Self {
-        self.cpu_us = Some(bar);
-        self
-    }
-}
-
-const fn send(in_flight: usize) -> Spec {
-    Spec::new(Kind::Send, in_flight)
-}
-
-const fn echo(in_flight: usize) -> Spec {
-    Spec::new(Kind::Echo, in_flight)
-}
-
-/// A consumer of 4 queues has 4 pulls in flight.
-const ECHO_PULL: Spec = Spec::new(Kind::EchoPull, 4);
-const PUSH_BATCH: Spec = Spec::new(Kind::PushBatch, 4);
-const PUSH: Spec = Spec::new(Kind::Push, 4);
-
-const PAIRS: [Pair; 12] = [
-    Pair::new("P1", "sync send, 64 in flight : null echo, CPU", Figure::Cpu, send(64), echo(64), 4.0).cpu_us(2.8),
-    Pair::new("P1b", "the same, binary headers", Figure::Cpu, send(64).binary(), echo(64), 4.0),
-    Pair::new("P2", "sync send, 256 in flight : null echo, CPU", Figure::Cpu, send(256), echo(256), 7.0).cpu_us(2.4),
-    Pair::new(
-        "P3",
-        "sync send, 64 in flight, 2 workers : null echo, rate",
-        Figure::Rate,
-        send(64).free(),
-        echo(64).unpinned(),
-        4.0,
-    ),
-    Pair::new(
-        "P3",
-        "sync send, 256 in flight, 2 workers : null echo, rate",
-        Figure::Rate,
-        send(256).free(),
-        echo(256).unpinned(),
-        4.0,
-    ),
-    Pair::new("P4", "one in flight : ping-pong, p50", Figure::P50, send(1).unpinned(), echo(1).unpinned(), 1.3),
-    Pair::new("P4w", "one in flight, 2 workers : ping-pong, p50", Figure::P50, send(1).free(), echo(1).unpinned(), 1.3),
-    Pair::new("P7", "one-way : sync send, CPU", Figure::Cpu, Spec::new(Kind::OneWay, 64), send(64), 0.5).cpu_us(1.2),
-    Pair::new(
-        "P8",
-        "push consumer, handlers of 32 : null echo of pulls, rate",
-        Figure::Rate,
-        PUSH_BATCH,
-        ECHO_PULL,
-        3.0,
-    )
-    .cpu_us(1.0),
-    Pair::new("P8c", "the same, CPU (no bar of its own)", Figure::Cpu, PUSH_BATCH, ECHO_PULL, f64::INFINITY),
-    Pair::new("P9", "push consumer, handlers of 1 : handlers of 32, CPU", Figure::Cpu, PUSH, PUSH_BATCH, f64::INFINITY)
-        .cpu_us(1.5),
-    Pair::new("P9r", "the same, rate : null echo of pulls", Figure::Rate, PUSH, ECHO_PULL, f64::INFINITY),
-];
 
 fn main() -> Result<()> {
     let mut args = Args::parse();
@@ -259,14 +187,20 @@ fn pairs(
             ));
             continue;
         }
-        let mut row = compare::judge(pair.id, pair.what, pair.figure, &ours, &base, pair.bar);
-        if pair.bar.is_infinite() {
-            (row.bar, row.ratio, row.verdict) = (String::new(), None, report::Verdict::Reported);
+        for (what, figure, bar) in pair.figures() {
+            let mut row = compare::judge(pair.id, what, figure, &ours, &base, bar);
+            if bar.is_infinite() {
+                (row.bar, row.ratio, row.verdict) = (String::new(), None, report::Verdict::Reported);
+            }
+            rows.push(row);
         }
-        rows.push(row);
         if let Some(bar) = pair.cpu_us {
             let cpu = compare::median(ours.iter().map(Sample::cpu_us).collect());
             rows.push(Row::at_most(pair.id, format!("{}: CPU of a message", pair.ours.name()), cpu, bar, "us"));
+        }
+        if pair.rate {
+            let rates = [&ours, &base].map(|samples| compare::middle(Figure::Rate, samples)).join(" / ");
+            rows.push(Row::reported(pair.id, format!("{}: rate", pair.ours.name()), rates));
         }
         samples.insert(
             format!("{} {} : {}", pair.id, pair.ours.name(), pair.base.name()),
