@@ -160,18 +160,24 @@ pub fn judge(id: &str, what: &str, figure: Figure, ours: &[Sample], base: &[Samp
         _ if low > bar => Verdict::Missed,
         _ => Verdict::Unclear,
     };
-    let direction = if figure == Figure::Rate { "1/" } else { "" };
+    // A rate is better when it is higher, and so is its bar.
+    let times = |value: f64| if figure == Figure::Rate && bar < 1.0 { 1.0 / value } else { value };
+    let (direction, bar_text) = match figure {
+        Figure::Rate if bar < 1.0 => ("", format!(">= {} x base", shown(1.0 / bar))),
+        Figure::Rate => ("1/", format!(">= 1/{bar} of base")),
+        _ => ("", format!("<= {} x base", shown(bar))),
+    };
     Row {
         id: id.to_owned(),
         what: what.to_owned(),
-        bar: if figure == Figure::Rate { format!(">= 1/{bar} of base") } else { format!("<= {} x base", shown(bar)) },
+        bar: bar_text,
         figure: format!(
             "{} / {} = {direction}{} ({}-{})",
             middle(figure, ours),
             middle(figure, base),
-            shown(ratio),
-            shown(low),
-            shown(high)
+            shown(times(ratio)),
+            shown(times(low)),
+            shown(times(high))
         ),
         ratio: Some(ratio / bar),
         verdict,

@@ -25,6 +25,7 @@ pub mod pace;
 pub mod pairs;
 pub mod parts;
 mod push;
+pub mod real;
 pub mod report;
 pub mod sample;
 pub mod sends;

@@ -16,6 +16,7 @@ use ferrocket_benches::{
     hello,
     load::{self, First, Kind},
     pairs::{PAIRS, Pair},
+    real,
     report::{self, Row, Run},
     sample::Sample,
     serve::{self, Server},
@@ -38,6 +39,9 @@ struct Args {
     /// Few and short rounds: shows that everything runs, the figures mean little.
     #[arg(long)]
     smoke: bool,
+    /// Single sends and the accumulator against the real broker of FERROCKET_NAME_SERVER, and nothing else.
+    #[arg(long)]
+    real: bool,
     /// Writes the run to benches/results/DATE.json.
     #[arg(long)]
     save: bool,
@@ -73,6 +77,10 @@ fn main() -> Result<()> {
         eprintln!("bench: nothing is pinned: no taskset, or one core");
     }
     let begun = Instant::now();
+    if args.real {
+        run.rows = real::accumulator(args.rounds, Duration::from_millis(args.millis))?;
+        return finish(&args, run, begun);
+    }
     let servers = Servers::start()?;
     let mut samples = BTreeMap::new();
     pairs(&args, &servers, &mut run.rows, &mut samples)?;
@@ -90,8 +98,13 @@ fn main() -> Result<()> {
         let what = "clean release build of hello-producer";
         run.rows.push(if args.smoke { Row::skipped("P27", what, "--smoke") } else { hello::build_time()? });
     }
-    report::print(&run.rows);
     run.samples = serde_json::to_value(&samples)?;
+    finish(&args, run, begun)
+}
+
+/// Shows what was measured, and saves it if that is wanted.
+fn finish(args: &Args, mut run: Run, begun: Instant) -> Result<()> {
+    report::print(&run.rows);
     eprintln!("bench: {:.0} s; load average {} before", begun.elapsed().as_secs_f64(), run.load_before);
     if args.save {
         eprintln!("bench: saved {}", run.save()?.display());
