@@ -6,6 +6,7 @@
 //! queue drops records and counts them: tracing never holds up a send. This crate does not know transports. Start reading at
 //! [`MessageTrace`].
 #![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod dispatch;
 mod options;
