@@ -5,7 +5,8 @@ use std::{
     time::Duration,
 };
 
-use ferrocket_protocol::{Command, Request, Response};
+use bytes::BytesMut;
+use ferrocket_protocol::{Command, EncodeError, Encoded, Request, RequestHead, Response, encode_request};
 use tokio::time::{Instant, Sleep};
 
 use crate::{
@@ -17,8 +18,35 @@ use crate::{
 /// A request under way. Made by [`Connection::call`].
 #[must_use = "nothing is sent unless this is awaited"]
 pub struct Call<'a, R> {
+    exchange: Exchange<'a>,
+    request: PhantomData<&'a R>,
+}
+
+/// A request without its type: what sends it and waits is compiled once, and not once per type.
+pub(crate) trait Encode {
+    fn encode(
+        &self,
+        head: &RequestHead,
+        extra: &[(&'static str, &str)],
+        out: &mut BytesMut,
+    ) -> Result<Encoded, EncodeError>;
+}
+
+impl<R: Request> Encode for R {
+    fn encode(
+        &self,
+        head: &RequestHead,
+        extra: &[(&'static str, &str)],
+        out: &mut BytesMut,
+    ) -> Result<Encoded, EncodeError> {
+        encode_request(self, head, extra, out)
+    }
+}
+
+/// A [`Call`] whose answer is not looked at.
+pub(crate) struct Exchange<'a> {
     shared: &'a Shared,
-    request: &'a R,
+    request: &'a (dyn Encode + Sync),
     timeout: Duration,
     stage: Stage,
 }
@@ -34,26 +62,43 @@ enum Stage {
     Done,
 }
 
-impl<'a, R: Request> Call<'a, R> {
+impl<'a, R: Request + Sync> Call<'a, R> {
     pub(crate) fn new(connection: &'a Connection, request: &'a R, timeout: Duration) -> Self {
-        Self { shared: connection.shared(), request, timeout, stage: Stage::New }
-    }
-}
-
-/// An answer of the type that the request wants, or the error that came instead.
-fn read<T: Response>(answer: Result<Command, CallError>) -> Result<T, CallError> {
-    let answer = answer?;
-    let code = answer.response_code();
-    if T::CODES.contains(&code) {
-        T::read(answer).map_err(CallError::Malformed)
-    } else {
-        let remark = answer.remark().unwrap_or_default().into_owned();
-        Err(CallError::Answer { code, remark })
+        Self { exchange: Exchange::new(connection, request, timeout), request: PhantomData }
     }
 }
 
 impl<R: Request> Future for Call<'_, R> {
     type Output = Result<R::Response, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.exchange).poll(cx).map(|answer| read(answer?))
+    }
+}
+
+impl<R> Unpin for Call<'_, R> {}
+
+/// An answer of the type that the request wants, or the error that it is instead.
+pub(crate) fn read<T: Response>(answer: Command) -> Result<T, CallError> {
+    if T::CODES.contains(&answer.response_code()) {
+        T::read(answer).map_err(CallError::Malformed)
+    } else {
+        Err(refusal(&answer))
+    }
+}
+
+fn refusal(answer: &Command) -> CallError {
+    CallError::Answer { code: answer.response_code(), remark: answer.remark().unwrap_or_default().into_owned() }
+}
+
+impl<'a> Exchange<'a> {
+    pub(crate) fn new(connection: &'a Connection, request: &'a (dyn Encode + Sync), timeout: Duration) -> Self {
+        Self { shared: connection.shared(), request, timeout, stage: Stage::New }
+    }
+}
+
+impl Future for Exchange<'_> {
+    type Output = Result<Command, CallError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
@@ -64,7 +109,7 @@ impl<R: Request> Future for Call<'_, R> {
                         return Poll::Pending;
                     };
                     this.stage = Stage::Done;
-                    return Poll::Ready(read(answer));
+                    return Poll::Ready(answer);
                 }
                 Stage::New | Stage::Waiting { .. } => {
                     let deadline = match &mut this.stage {
@@ -100,9 +145,7 @@ impl<R: Request> Future for Call<'_, R> {
     }
 }
 
-impl<R> Unpin for Call<'_, R> {}
-
-impl<R> Drop for Call<'_, R> {
+impl Drop for Exchange<'_> {
     fn drop(&mut self) {
         if let Stage::Queued(key) = self.stage {
             self.shared.forget(key);
@@ -151,7 +194,7 @@ impl<T: Response> Future for Answer<T> {
             return Poll::Pending;
         };
         this.key = None;
-        Poll::Ready(read(answer))
+        Poll::Ready(answer.and_then(read))
     }
 }
 

@@ -10,8 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use ferrocket_protocol::{
-    Command, EncodeError, HeaderFormat, Request, RequestHead, ResponseCode, WriteFields, encode_request,
-    encode_response,
+    Command, EncodeError, HeaderFormat, Request, RequestHead, ResponseCode, WriteFields, encode_response,
 };
 use futures_core::future::BoxFuture;
 use parking_lot::Mutex;
@@ -22,6 +21,7 @@ use tokio::{
 
 use crate::{
     Call, CallError, CloseCause, ConnectError, DialError, Dialer, Inbound, Options, Stream, TcpDialer,
+    call::Encode,
     driver::Driver,
     inbound::Events,
     outbox::{Outbox, Writing},
@@ -130,7 +130,7 @@ impl Connection {
     /// # Cancel safety
     ///
     /// Dropping it forgets the answer and frees its place at once; the request may have been written.
-    pub fn call<'a, R: Request>(&'a self, request: &'a R, timeout: Duration) -> Call<'a, R> {
+    pub fn call<'a, R: Request + Sync>(&'a self, request: &'a R, timeout: Duration) -> Call<'a, R> {
         Call::new(self, request, timeout)
     }
 
@@ -251,7 +251,12 @@ pub(crate) enum Submitted {
 
 impl Shared {
     /// Encodes a request into the buffer, and takes a slot for its answer. Without a waker, nobody waits for room.
-    pub(crate) fn submit<R: Request>(&self, request: &R, deadline: Instant, waker: Option<&Waker>) -> Submitted {
+    pub(crate) fn submit<R: Encode + ?Sized>(
+        &self,
+        request: &R,
+        deadline: Instant,
+        waker: Option<&Waker>,
+    ) -> Submitted {
         let mut state = self.state.lock();
         if let Some(cause) = &state.closed {
             return Submitted::Failed(CallError::Closed { written: false, cause: cause.clone() });
@@ -266,7 +271,7 @@ impl Shared {
             return Submitted::Full;
         };
         let head = RequestHead::new(key.opaque(), self.format);
-        match encode_request(request, &head, self.extra(&mut Extra::default()), state.outbox.buffer()) {
+        match request.encode(&head, self.extra(&mut Extra::default()), state.outbox.buffer()) {
             Ok(encoded) => {
                 state.outbox.queued(encoded.bytes, encoded.body);
                 let driver = state.driver.take();
@@ -282,7 +287,11 @@ impl Shared {
     }
 
     /// Encodes a request that nobody answers.
-    pub(crate) fn submit_one_way<R: Request>(&self, request: &R, waker: Option<&Waker>) -> Result<bool, CallError> {
+    pub(crate) fn submit_one_way<R: Encode + ?Sized>(
+        &self,
+        request: &R,
+        waker: Option<&Waker>,
+    ) -> Result<bool, CallError> {
         let mut state = self.state.lock();
         if let Some(cause) = &state.closed {
             return Err(CallError::Closed { written: false, cause: cause.clone() });
@@ -293,8 +302,8 @@ impl Shared {
         }
         let head = RequestHead::new(0, self.format).one_way();
         let mut extra = Extra::default();
-        let encoded = encode_request(request, &head, self.extra(&mut extra), state.outbox.buffer())
-            .map_err(CallError::TooLarge)?;
+        let encoded =
+            request.encode(&head, self.extra(&mut extra), state.outbox.buffer()).map_err(CallError::TooLarge)?;
         state.outbox.queued(encoded.bytes, encoded.body);
         let driver = state.driver.take();
         drop(state);

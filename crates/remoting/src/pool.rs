@@ -1,6 +1,6 @@
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use ferrocket_protocol::{Request, ResponseCode};
+use ferrocket_protocol::{Command, Request, ResponseCode};
 use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 use tokio::{
@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     CallError, CloseCause, ConnectError, Connection, Dialer, Endpoint, Inbound, InvalidOptions, Options, StatsSnapshot,
     backoff::{Backoff, CALL_INTERVAL},
+    call::{Encode, Exchange, read},
     connection::dial,
     inbound::Events,
     stats::Stats,
@@ -194,14 +195,25 @@ impl Pool {
         request: &R,
         deadline: Instant,
     ) -> Result<R::Response, PoolError> {
+        Ok(read(self.exchange(address, request, deadline).await?)?)
+    }
+
+    /// The part of a call that knows no types.
+    async fn exchange(
+        &self,
+        address: &str,
+        request: &(dyn Encode + Sync),
+        deadline: Instant,
+    ) -> Result<Command, PoolError> {
         let mut asked_to_go = false;
         loop {
             let connection = self.connection(address, deadline).await?;
             let timeout = deadline.saturating_duration_since(Instant::now());
-            match connection.call(request, timeout).await {
-                Err(CallError::Answer { code: ResponseCode::GO_AWAY, .. }) if !asked_to_go => asked_to_go = true,
-                answer => return answer.map_err(PoolError::from),
+            let answer = Exchange::new(&connection, request, timeout).await?;
+            if answer.response_code() != ResponseCode::GO_AWAY || asked_to_go {
+                return Ok(answer);
             }
+            asked_to_go = true;
         }
     }
 
