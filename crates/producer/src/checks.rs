@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use ferrocket_backend::{EventStream, ServerEvent, TransactionCheck, spawn};
-use ferrocket_model::{TransactionState, properties::name};
+use ferrocket_backend::{CheckAnswer, EventStream, ServerEvent, TransactionCheck, spawn};
+use ferrocket_model::{MessageId, TransactionState, properties::name};
 use tokio::{
     sync::{Notify, Semaphore},
     time::Instant,
@@ -98,6 +98,7 @@ async fn listen(
 async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) {
     let TransactionCheck { half, answer } = check;
     let (id, topic) = (half.id().clone(), half.topic().clone());
+    let Some(answer) = known(core, &id, answer).await else { return };
     let transaction_id = half.transaction_id().map(str::to_owned);
     let marks = [half.tag(), half.property(name::KEYS), half.broker_message_id()];
     let [tag, keys, broker_message_id] = marks.map(|text| text.map(str::to_owned));
@@ -108,6 +109,8 @@ async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) 
             TransactionState::Unknown
         }
     };
+    // The sender may have ended it while the checker looked.
+    let Some(answer) = known(core, &id, answer).await else { return };
     transaction_ends(core, || TransactionEnd {
         group: core.group.clone(),
         topic,
@@ -120,9 +123,32 @@ async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) 
         from_check: true,
     });
     core.stats.checked();
-    if let Err(failure) = answer(state).await {
+    let is_end = state != TransactionState::Unknown;
+    if is_end {
+        core.ended.begins(&id);
+    }
+    let answered = answer(state).await;
+    if is_end {
+        core.ended.ends(&id, answered.is_ok());
+    }
+    if let Err(failure) = answered {
         tracing::warn!(group = %core.group, message = %id, %failure, "the broker did not confirm the answer to its question");
     }
+}
+
+/// Deals with a question about a transaction that was ended here; gives back the answer's way otherwise. An end that crosses the
+/// question is waited for: it has its own time.
+async fn known(core: &Core, id: &MessageId, answer: CheckAnswer) -> Option<CheckAnswer> {
+    if !core.ended.has_ended(id).await {
+        return Some(answer);
+    }
+    // A copy of what has ended: to commit it would deliver the message twice.
+    tracing::debug!(group = %core.group, message = %id, "a broker asks about a transaction that has ended here");
+    core.stats.checked();
+    if let Err(failure) = answer(TransactionState::Rollback).await {
+        tracing::debug!(group = %core.group, message = %id, %failure, "a copy of a half message stays; the broker asks again");
+    }
+    None
 }
 
 async fn ask(checker: &dyn DynChecker, half: ferrocket_model::ReceivedMessage) -> Result<TransactionState, String> {

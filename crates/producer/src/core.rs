@@ -20,6 +20,7 @@ use crate::{
     attempt::RetryPolicy,
     checks::Checks,
     detector::{Detector, Probe},
+    ended::Ended,
     interceptor::Interceptors,
     stats::{ProducerReport, Stats},
     topics::Topics,
@@ -43,6 +44,7 @@ pub(crate) struct Core {
     faults: Mutex<FaultTable>,
     /// What brokers ask, and is being answered.
     pub(crate) checks: Checks,
+    pub(crate) ended: Ended,
     pub(crate) detector: Detector,
     closed: AtomicBool,
     ending: Ending,
@@ -91,6 +93,7 @@ impl Core {
             topics: Topics::default(),
             accumulator,
             checks: Checks::default(),
+            ended: Ended::default(),
             detector: Detector::default(),
             closed: AtomicBool::new(false),
             ending: Ending::new(),

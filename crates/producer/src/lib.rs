@@ -51,6 +51,7 @@ mod checks;
 mod compress;
 mod core;
 mod detector;
+mod ended;
 mod interceptor;
 mod job;
 mod oneway;

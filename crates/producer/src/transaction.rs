@@ -199,8 +199,36 @@ impl Transaction {
                 state,
                 timeout: core.stack.request_timeout,
             };
-            core.stack.backend.end_transaction(request).await.map_err(|failure| TransactionError { failure })
+            if state == TransactionState::Unknown {
+                return core
+                    .stack
+                    .backend
+                    .end_transaction(request)
+                    .await
+                    .map_err(|failure| TransactionError { failure });
+            }
+            // A question of the broker that crosses this is not for the checker. Also when this future is dropped: then the
+            // guard forgets it, and the checker decides.
+            let mut end = End { core: &core, id: receipt.message_id(), is_confirmed: false };
+            core.ended.begins(end.id);
+            let ended = core.stack.backend.end_transaction(request).await;
+            end.is_confirmed = ended.is_ok();
+            drop(end);
+            ended.map_err(|failure| TransactionError { failure })
         })
+    }
+}
+
+/// The end of a transaction under way.
+struct End<'a> {
+    core: &'a Core,
+    id: &'a MessageId,
+    is_confirmed: bool,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.core.ended.ends(self.id, self.is_confirmed);
     }
 }
 
