@@ -48,7 +48,7 @@ fn record(seen: &Seen) -> impl Fn(ReceivedMessage) -> std::future::Ready<()> + S
     }
 }
 
-/// R2, I12: the connection stays open, and nobody answers. The pull that the broker holds ends at the latest 15 s after the time for
+/// R2, R-I12: the connection stays open, and nobody answers. The pull that the broker holds ends at the latest 15 s after the time for
 /// which it may be held, and health says so; when the broker is back the queue goes on.
 #[tokio::test(start_paused = true)]
 async fn r2_a_pull_that_a_silent_broker_holds_is_given_up_in_time_and_the_queue_goes_on_when_it_is_back() {
@@ -78,7 +78,7 @@ async fn r2_a_pull_that_a_silent_broker_holds_is_given_up_in_time_and_the_queue_
     client.shutdown().await.expect("it ends");
 }
 
-/// R3, I6, I7: it accepts, and never answers. Sends that met it go to the other broker in time; later ones do not meet it.
+/// R3, R-I6, R-I7, R-I12: it accepts, and never answers. Sends that met it go to the other broker in time; later ones do not meet it.
 #[tokio::test(start_paused = true)]
 async fn r3_a_broker_that_never_answers_costs_each_send_one_attempt_at_most_and_holds_up_nothing_of_the_other_one() {
     let (cluster, client) = in_memory(TestCluster::builder().brokers(2).topic("Orders", 2)).await;
@@ -118,7 +118,7 @@ async fn r3_a_broker_that_takes_a_second_per_answer_answers_all_in_that_second()
     let sends = (0..100).map(|n| producer.send(Message::new("Orders", n.to_string())));
     let receipts: Vec<_> = soon(join_all(sends)).await.into_iter().collect::<Result<_, _>>().expect("all are stored");
     assert_eq!(began.elapsed().as_secs(), 1);
-    // I10: each got the answer to its own message.
+    // R-I10: each got the answer to its own message.
     for (n, receipt) in receipts.iter().enumerate() {
         let stored = cluster.messages("Orders");
         let own = stored.iter().find(|message| message.id() == receipt.message_id()).expect("it is stored");
@@ -150,7 +150,7 @@ async fn store(broker: &Connection, flag: SysFlag, body: impl Into<Bytes>) {
     broker.call(&request, 5 * SECOND).await.expect("brokers do not look into bodies");
 }
 
-/// R15, I3, I9: a message whose body cannot be had is given to no listener, and is not skipped either: it comes again, and in the
+/// R15, R-I3, R-I9: a message whose body cannot be had is given to no listener, and is not skipped either: it comes again, and in the
 /// end it is a dead letter, as it was stored. The messages around it are delivered.
 #[tokio::test]
 async fn r15_bodies_that_lie_reach_no_listener_hold_nobody_up_and_end_as_dead_letters() {
