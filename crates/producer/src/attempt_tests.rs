@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -82,5 +84,67 @@ fn the_worst_attempt_says_whether_the_message_is_stored() {
         attempts.begin(MS, &policy()).unwrap();
         attempts.failed(&"b".into(), MS, &failure, &policy(), false, 0.0);
         assert_eq!(attempts.applied(), expected);
+    }
+}
+
+/// What may come of an attempt.
+fn failure() -> impl Strategy<Value = Failure> {
+    let applied = prop_oneof![Just(Applied::No), Just(Applied::Unknown)];
+    let code = prop_oneof![Just(1), Just(2), Just(14), Just(17), Just(215), Just(1500), 0..300i32];
+    prop_oneof![
+        (code, applied).prop_map(|(code, applied)| answered(code, applied)),
+        Just(Failure::new(ErrorKind::Timeout, "send")),
+        Just(Failure::new(ErrorKind::BrokerUnreachable, "send")),
+        Just(Failure::new(ErrorKind::BrokerUnreachable, "send").with_applied(Applied::Unknown)),
+        Just(Failure::new(ErrorKind::Busy, "send")),
+        Just(Failure::new(ErrorKind::Rejected, "send")),
+        Just(Failure::new(ErrorKind::PermissionDenied, "send").with_remedy(Remedy::RefreshRoute)),
+    ]
+}
+
+proptest! {
+    /// PRO-SEND-04, PRO-SEND-05, R-I2, R-I7: whatever happens when, there are no more attempts and there is no more time than was
+    /// given, what may have been stored is never called not stored, and what must not be doubled is not sent again.
+    #[test]
+    fn any_send_keeps_within_its_attempts_and_its_time_and_never_makes_an_outcome_better_than_it_was(
+        limit in 1u32..6,
+        deadline_ms in 1u32..10_000,
+        cap_ms in 1u32..5_000,
+        retry_unknown in any::<bool>(),
+        happenings in proptest::collection::vec((failure(), 0u32..3_000, any::<bool>(), 0.0..1.0f64), 1..10),
+    ) {
+        let policy = RetryPolicy { retry_unknown, attempt_timeout: cap_ms * MS, max_attempts: limit, ..policy() };
+        let deadline = deadline_ms * MS;
+        let mut attempts = Attempts::new(limit, deadline);
+        let (mut elapsed, mut made, mut worst) = (Duration::ZERO, 0, Applied::No);
+        for (failure, took_ms, same_broker, random) in happenings {
+            let Some(time) = attempts.begin(elapsed, &policy) else {
+                prop_assert!(elapsed >= deadline || made == limit);
+                break;
+            };
+            made += 1;
+            prop_assert!(made <= limit && !time.is_zero());
+            let is_last = made == limit;
+            prop_assert_eq!(time, if is_last { deadline - elapsed } else { (deadline - elapsed).min(cap_ms * MS) });
+            let took = (took_ms * MS).min(time);
+            elapsed += took;
+            let decision = attempts.failed(&"b".into(), took, &failure, &policy, same_broker, random);
+            if failure.applied() == Applied::Unknown {
+                worst = Applied::Unknown;
+            }
+            prop_assert_eq!(attempts.applied(), worst);
+            match decision {
+                Decision::GiveUp => break,
+                Decision::Again { pause, .. } => {
+                    prop_assert!(!is_last, "an attempt that is not there");
+                    prop_assert!(retry_unknown || failure.applied() != Applied::Unknown, "it might be stored twice");
+                    prop_assert!(failure.kind() != ErrorKind::Rejected, "nobody else would decide otherwise");
+                    prop_assert!(pause <= SAME_BROKER_PAUSE);
+                    elapsed += pause;
+                }
+            }
+        }
+        prop_assert_eq!(attempts.made(), made);
+        prop_assert_eq!(attempts.records(|| None).len() as u32, made, "each one is told");
     }
 }

@@ -156,6 +156,10 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
+#[path = "window_props.rs"]
+mod props;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
