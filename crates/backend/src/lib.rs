@@ -35,7 +35,7 @@ pub use route::{RouteRequest, Routes};
 pub use scope::{Managed, Scope, Stage};
 pub use send::{BatchMessage, BodyEncoding, Probed, SendKind, SendRequest, Sends, Sent};
 pub use send_back::{Redelivery, SendBackRequest, SendBacks};
-pub use shutdown::{Leftover, ShutdownError, ShuttingDown};
+pub use shutdown::{LAST_WORD, Leftover, ShutdownError, ShuttingDown};
 pub use task::{side_by_side, spawn};
 pub use transaction::{CheckAnswer, EndTransactionRequest, TransactionCheck, Transactions};
 

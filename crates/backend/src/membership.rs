@@ -1,4 +1,4 @@
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use ferrocket_model::{ConsumeFrom, Filter, Group, Topic};
 use futures_core::Stream;
@@ -81,7 +81,8 @@ pub trait Membership {
     fn announce(&self) -> BoxFuture<'_, ()>;
 
     /// Leaves a group. Says which servers could not be told; their other members learn it only when the servers notice.
-    fn leave<'a>(&'a self, group: &'a Group, consumer: bool) -> BoxFuture<'a, Vec<String>>;
+    /// Takes this long at most.
+    fn leave<'a>(&'a self, group: &'a Group, consumer: bool, timeout: Duration) -> BoxFuture<'a, Vec<String>>;
 
     /// Takes a group off this client without telling anybody, for handles that are dropped: servers notice by the next heartbeat.
     fn forget(&self, group: &Group, consumer: bool);

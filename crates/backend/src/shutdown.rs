@@ -8,6 +8,9 @@ use ferrocket_model::{ErrorKind, Failure, operation_error};
 
 use crate::BoxFuture;
 
+/// How long a goodbye to servers may take when the deadline of a shutdown has come already.
+pub const LAST_WORD: Duration = Duration::from_millis(500);
+
 operation_error! {
     /// Some work was not finished when the deadline came.
     ShutdownError { leftovers: Vec<Leftover> }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ferrocket_backend::{BoxFuture, Ending, Leftover, Managed, Stage, Subscription, spawn};
+use ferrocket_backend::{BoxFuture, Ending, LAST_WORD, Leftover, Managed, Stage, Subscription, spawn};
 use ferrocket_model::{ConsumeFrom, Group, MessageQueue};
 use ferrocket_offset_store::Progress;
 use ferrocket_route::Stack;
@@ -252,7 +252,8 @@ impl Core {
             self.let_go(&queue);
         }
         self.queues.lock().clear();
-        let untold = self.stack.backend.leave(&self.group, true).await;
+        let left = until.saturating_duration_since(Instant::now()).max(LAST_WORD);
+        let untold = self.stack.backend.leave(&self.group, true, left).await;
         leftovers.extend(untold.into_iter().map(|address| Leftover::Unregister { address }));
         self.tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await;

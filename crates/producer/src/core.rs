@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use ferrocket_backend::{BoxFuture, Ending, Leftover, Managed, Stage};
+use ferrocket_backend::{BoxFuture, Ending, LAST_WORD, Leftover, Managed, Stage};
 use ferrocket_model::{Group, IdGenerator, Message, MessageQueue};
 use ferrocket_route::{FaultTable, Stack};
 use parking_lot::Mutex;
@@ -163,7 +163,8 @@ impl Core {
                 if unanswered > 0 {
                     leftovers.push(Leftover::Checks { group: core.group.to_string(), count: unanswered });
                 }
-                let untold = core.stack.backend.leave(&core.group, false).await;
+                let left = until.saturating_duration_since(Instant::now()).max(LAST_WORD);
+                let untold = core.stack.backend.leave(&core.group, false, left).await;
                 leftovers.extend(untold.into_iter().map(|address| Leftover::Unregister { address }));
                 leftovers
             })

@@ -3,6 +3,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use ferrocket_backend::{
@@ -15,7 +16,10 @@ use ferrocket_protocol::{
 };
 use futures_core::Stream;
 use parking_lot::Mutex;
-use tokio::{sync::Notify, sync::mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 
 use crate::{RemotingBackend, backend::unknown_broker, names::Names};
 
@@ -195,8 +199,10 @@ impl Membership for RemotingBackend {
         Box::pin(self.shared.beat())
     }
 
-    fn leave<'a>(&'a self, group: &'a Group, consumer: bool) -> BoxFuture<'a, Vec<String>> {
+    fn leave<'a>(&'a self, group: &'a Group, consumer: bool, timeout: Duration) -> BoxFuture<'a, Vec<String>> {
         Box::pin(async move {
+            let until = Instant::now() + timeout;
+            let left = move || until.saturating_duration_since(Instant::now());
             if !self.shared.members.remove(group, consumer) {
                 return Vec::new();
             }
@@ -220,16 +226,16 @@ impl Membership for RemotingBackend {
                 let (shared, request, inner) = (self.shared.clone(), request.clone(), inner.clone());
                 Box::pin(async move {
                     let operation = || "unregister".to_owned();
-                    let mut told = shared.call(&broker, &address, &*request, shared.request_timeout, operation).await;
+                    let mut told = shared.call(&broker, &address, &*request, left(), operation).await;
                     if stays && told.is_ok() {
-                        told = shared.call(&broker, &address, &*inner, shared.request_timeout, operation).await;
+                        told = shared.call(&broker, &address, &*inner, left(), operation).await;
                     }
                     told.err().map(|_| address.to_string())
                 })
             });
             let untold = side_by_side(calls).await.into_iter().flatten().collect();
-            if stays {
-                self.shared.beat().await;
+            if stays && tokio::time::timeout_at(until, self.shared.beat()).await.is_err() {
+                self.shared.members.wake();
             }
             untold
         })

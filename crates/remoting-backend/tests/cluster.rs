@@ -170,7 +170,7 @@ async fn joining_tells_every_broker_and_leaving_takes_the_member_away() {
     assert_eq!(cluster.members("billing"), ["10.0.0.1@one"]);
     assert!(cluster.requests(Call::Heartbeat) >= 2, "both brokers");
     assert_eq!(backend.members(&group, &Topic::from("Orders")).await.expect("a list"), ["10.0.0.1@one"]);
-    let untold = backend.leave(&group, true).await;
+    let untold = backend.leave(&group, true, 3 * SECOND).await;
     assert!(untold.is_empty(), "{untold:?}");
     assert!(cluster.members("billing").is_empty());
     // Nor does a later heartbeat bring it back.
@@ -217,7 +217,7 @@ async fn members_are_told_when_another_one_comes_or_goes() {
     let _other = two.join(consumer("billing")).await.expect("it joins");
     assert!(matches!(next(&mut joined.events).await, Some(ServerEvent::MembersChanged)));
     assert_eq!(cluster.members("billing"), ["one", "two"]);
-    two.leave(&Group::from("billing"), true).await;
+    two.leave(&Group::from("billing"), true, 3 * SECOND).await;
     assert!(matches!(next(&mut joined.events).await, Some(ServerEvent::MembersChanged)));
     assert_eq!(cluster.members("billing"), ["one"]);
 }
@@ -258,7 +258,7 @@ async fn r12_a_broker_that_is_away_holds_up_no_heartbeat_to_the_others_and_leave
     let _joined = backend.join(consumer("billing")).await.expect("it joins");
     assert!(began.elapsed() < 4 * SECOND, "{:?}", began.elapsed());
     assert_eq!(cluster.members("billing"), ["c"]);
-    assert!(backend.leave(&Group::from("billing"), true).await.is_empty());
+    assert!(backend.leave(&Group::from("billing"), true, 3 * SECOND).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -268,7 +268,7 @@ async fn leaving_names_the_broker_that_could_not_be_told() {
     backend.route(orders()).await.expect("a route");
     let _joined = backend.join(consumer("billing")).await.expect("it joins");
     cluster.broker("broker-1").pause();
-    let untold = soon(backend.leave(&Group::from("billing"), true)).await;
+    let untold = soon(backend.leave(&Group::from("billing"), true, 3 * SECOND)).await;
     assert_eq!(untold, [cluster.broker("broker-1").address()]);
 }
 
