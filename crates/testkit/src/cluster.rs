@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::{
     Action, Call, Connector, Fault, FaultHandle, Intercepted, TestClusterBuilder, broker::Broker,
-    name_server::NameServer, server::Running, shared::Shared,
+    connection::Connection, name_server::NameServer, server::Running, shared::Shared,
 };
 
 const NAME_SERVER: &str = "mem-ns";
@@ -200,9 +200,22 @@ impl TestCluster {
     /// Asks a client something, as brokers do, over the newest connection that is in a group. Its answer; `None` when there is no
     /// such connection, when it ends, and when no answer comes within 10 s.
     pub async fn ask_client<R: Request + Sync>(&self, client_id: &str, request: &R) -> Option<Command> {
+        self.connection_of(client_id)?.ask(request).await
+    }
+
+    /// Sends a client what brokers send one-way, such as notices of changed members and questions about transactions, over the
+    /// newest connection that is in a group. Whether there is such a connection.
+    pub fn tell_client<R: Request>(&self, client_id: &str, notice: &R) -> bool {
+        let connection = self.connection_of(client_id);
+        if let Some(connection) = &connection {
+            connection.notify(notice);
+        }
+        connection.is_some()
+    }
+
+    fn connection_of(&self, client_id: &str) -> Option<Arc<Connection>> {
         let connections = self.brokers.iter().filter_map(|broker| broker.connection_of(client_id));
-        let newest = connections.max_by_key(|connection| connection.id)?;
-        newest.ask(request).await
+        connections.max_by_key(|connection| connection.id)
     }
 
     /// Delivers retries and delayed messages as if this much time had passed. What is due by then is stored when this returns.

@@ -120,13 +120,18 @@ async fn time_can_be_skipped_and_delays_can_be_shortened() {
 async fn a_message_is_given_up_on_request_or_after_the_last_retry() {
     let cluster = in_memory().await;
     let (mut client, offset) = one_message(&cluster).await;
-    client.call(&SendBack::new(-1, "shop", offset, false)).await.unwrap();
-    let mut last = SendBack::new(0, "shop", offset, false);
+    let mut given_up = SendBack::new(-1, "shop", offset, false);
+    assert_eq!(client.call(&given_up).await, Err(ResponseCode::SYSTEM_ERROR), "without the origin's topic");
+    given_up.origin_topic = Some("Orders".to_owned());
+    client.call(&given_up).await.unwrap();
+    let mut last = given_up;
+    last.delay_level = 0;
     last.max_reconsume_times = Some(0);
     client.call(&last).await.unwrap();
     let dead = cluster.messages("%DLQ%shop");
     assert_eq!(dead.len(), 2);
-    assert_eq!(dead[0].property("DLQ_ORIGIN_TOPIC"), Some("Orders"));
+    assert_eq!((dead[0].property("RETRY_TOPIC"), dead[0].attempt()), (Some("Orders"), 2));
+    assert_eq!(dead[0].property("ORIGIN_MESSAGE_ID"), cluster.messages("Orders")[0].broker_message_id());
     let mut names = Client::to(&cluster, &cluster.name_servers()).await;
     assert!(names.call(&GetRoute::new("%DLQ%shop")).await.is_ok());
     let unknown = client.call(&SendBack::new(0, "nobody", offset, false)).await;
@@ -148,6 +153,6 @@ async fn a_consumer_may_send_a_message_again_itself() {
     assert_eq!((stored[0].attempt(), stored[0].property("DELAY")), (2, Some("1")));
     again.header.reconsume_times = 17;
     client.call(&again).await.unwrap();
-    cluster.advance(Duration::from_secs(1));
-    assert_eq!(cluster.messages("%DLQ%shop").len(), 1);
+    let dead = cluster.messages("%DLQ%shop");
+    assert_eq!(dead.iter().map(|message| message.property("DELAY")).collect::<Vec<_>>(), [Some("-1")], "at once");
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use client::{Client, in_memory, soon};
 use ferrocket_protocol::{
-    HeaderFormat, NoFields, ResponseCode, encode_response,
-    request::{GetConsumerList, Unregister},
+    HeaderFormat, NoFields, ReadRequest, ResponseCode, encode_response,
+    request::{GetConsumerList, MembersChanged, Unregister},
 };
 use ferrocket_testkit::TestCluster;
 use tokio::time::Instant;
@@ -72,4 +72,16 @@ async fn a_client_is_asked_over_its_newest_connection_and_its_answer_comes_back(
     };
     let (answer, ()) = tokio::join!(cluster.ask_client("c1", &question), leaving);
     assert!(answer.is_none());
+}
+
+#[tokio::test]
+async fn a_client_is_told_what_needs_no_answer() {
+    let cluster = in_memory().await;
+    let notice = MembersChanged::new("shop");
+    assert!(!cluster.tell_client("c1", &notice), "nobody of that name");
+    let mut client = Client::to_broker(&cluster).await;
+    client.announce("c1", "payers").await;
+    assert!(cluster.tell_client("c1", &notice));
+    let told = client.read().await.expect("the notice");
+    assert!(told.is_one_way() && MembersChanged::read_request(&told) == Ok(notice), "{told:?}");
 }

@@ -84,9 +84,9 @@ async fn a_replier_learns_that_the_asker_refused_or_left_or_was_never_there() {
     assert_eq!(cluster.messages(REPLY_TOPIC).len(), 4);
 }
 
-/// A broker keeps one connection per client id: the last that joined a group.
+/// Measured on 5.5.0: one connection per client id, the last that joined a group; lost when any connection of that id leaves one.
 #[tokio::test]
-async fn replies_go_to_the_connection_that_joined_a_group_last() {
+async fn replies_go_to_the_connection_that_joined_a_group_last_until_another_one_leaves() {
     let cluster = in_memory().await;
     let (mut old, mut new) = (Client::to_broker(&cluster).await, Client::to_broker(&cluster).await);
     let mut answering = Client::to_broker(&cluster).await;
@@ -94,7 +94,15 @@ async fn replies_go_to_the_connection_that_joined_a_group_last() {
     new.announce("asker", "others").await;
     old.announce("asker", "askers").await; // nothing new
     answering.write(&reply(&properties_for("asker"))).await;
-    assert_eq!(new.read().await.unwrap().code, RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT.0);
+    let push = new.read().await.unwrap();
+    assert_eq!(push.code, RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT.0);
+    acknowledge(&mut new, &push, ResponseCode::SUCCESS).await;
+    assert_eq!(answering.read().await.unwrap().response_code(), ResponseCode::SUCCESS);
+    let mut leave = Unregister::new("asker");
+    leave.producer_group = Some("askers".into());
+    old.call(&leave).await.unwrap();
+    assert_eq!(cluster.producers("others"), ["asker"]);
+    assert_eq!(answering.call(&reply(&properties_for("asker"))).await, Err(ResponseCode::SYSTEM_ERROR));
 }
 
 /// A broker keeps one connection per client id, and forgets it with any group that the client leaves.

@@ -179,7 +179,7 @@ impl Broker {
         };
         let mut state = self.state.lock();
         if let Some(group) = &request.producer_group {
-            state.producers.leave(group.as_str(), connection.id);
+            state.producers.leave(group.as_str(), &request.client_id, connection.id);
         }
         if let Some(group) = &request.consumer_group {
             state.groups.leave(group.as_str(), &request.client_id, connection.id);

@@ -26,13 +26,11 @@ impl Producers {
         }
     }
 
-    /// As on any broker, replies find the client no more, whatever other groups it is in, until it joins one anew.
-    pub(super) fn leave(&mut self, group: &str, connection: u64) {
-        let Some(producers) = self.groups.get_mut(group) else { return };
-        let before = producers.len();
-        producers.retain(|producer| producer.connection.id != connection);
-        if producers.len() < before {
-            self.clients.retain(|_, client| client.id != connection);
+    /// As on any broker, replies find the client no more, whatever other groups and connections it has, until it joins one anew.
+    pub(super) fn leave(&mut self, group: &str, client_id: &str, connection: u64) {
+        if let Some(producers) = self.groups.get_mut(group).filter(|producers| !producers.is_empty()) {
+            producers.retain(|producer| producer.connection.id != connection);
+            self.clients.remove(client_id);
         }
     }
 

@@ -70,6 +70,10 @@ impl Broker {
         draft.flag = header.flag.unwrap_or(0);
         draft.body = command.body().clone();
         draft.properties = header.properties.unwrap_or_default();
+        if draft.topic.starts_with(system::DEAD_LETTER_PREFIX) && header.topic.as_str() != draft.topic {
+            // A dead letter does not wait.
+            properties::set(&mut draft.properties, name::DELAY, "-1");
+        }
         let message = self.accept(draft)?;
         let is_prepared = message.draft.sys_flag.0 & SysFlag::TRANSACTION_ROLLBACK == SysFlag::TRANSACTION_PREPARED;
         let (place, handle) = match message.delay {

@@ -44,11 +44,11 @@ impl Broker {
         let most = request.max_reconsume_times.filter(|most| *most >= 0).unwrap_or(MAX_RECONSUME_TIMES);
         let given_up = request.delay_level < 0 || stored.reconsume_times >= most;
         if given_up {
-            let origin = properties::find(&text, name::RETRY_TOPIC).unwrap_or(stored.topic).to_owned();
-            properties::set(&mut text, name::DLQ_ORIGIN_TOPIC, &origin);
-            if let Some(id) = properties::find(&text, name::UNIQ_KEY).map(str::to_owned) {
-                properties::set(&mut text, name::DLQ_ORIGIN_MESSAGE_ID, &id);
+            if request.origin_topic.is_none() {
+                let text = "java.lang.NullPointerException: the origin topic is missing";
+                return Answer::refusal(ResponseCode::SYSTEM_ERROR, text);
             }
+            properties::set(&mut text, name::DELAY, "0");
         }
         let prefix = if given_up { system::DEAD_LETTER_PREFIX } else { system::RETRY_PREFIX };
         let mut draft = Draft {
