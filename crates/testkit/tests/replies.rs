@@ -82,6 +82,10 @@ async fn a_replier_learns_that_the_asker_refused_or_left_or_was_never_there() {
     assert_eq!(answer.fields().find("queueOffset").unwrap().as_deref(), Some("2"));
     assert_eq!(answering.call(&reply("")).await, Err(ResponseCode::SYSTEM_ERROR));
     assert_eq!(cluster.messages(REPLY_TOPIC).len(), 4);
+    let properties = properties_for("asker");
+    let empty = SendMessage { body: Bytes::new(), ..reply(&properties) };
+    assert_eq!(answering.call(&empty).await, Err(ResponseCode::SYSTEM_ERROR));
+    assert_eq!(cluster.messages(REPLY_TOPIC).len(), 4, "but an empty one is not stored");
 }
 
 /// Measured on 5.5.0: one connection per client id, the last that joined a group; lost when any connection of that id leaves one.
@@ -123,6 +127,32 @@ async fn an_asker_that_left_a_group_gets_no_reply_until_it_joins_one_anew() {
     let push = asking.read().await.expect("the reply");
     acknowledge(&mut asking, &push, ResponseCode::SUCCESS).await;
     assert_eq!(answering.read().await.unwrap().response_code(), ResponseCode::SUCCESS);
+}
+
+/// Measured on 5.5.0: a connection that ends takes the way of replies with it, also when the client has a newer one by then.
+#[tokio::test]
+async fn an_asker_that_reconnected_gets_no_reply_once_its_old_connection_ends() {
+    let cluster = in_memory().await;
+    let (mut old, mut new) = (Client::to_broker(&cluster).await, Client::to_broker(&cluster).await);
+    let mut answering = Client::to_broker(&cluster).await;
+    old.announce("asker", "askers").await;
+    new.announce("asker", "askers").await;
+    drop(old);
+    cluster.until(|cluster| cluster.connections() == 2).await;
+    new.announce("asker", "askers").await;
+    assert_eq!(cluster.producers("askers"), ["asker"]);
+    let properties = properties_for("asker");
+    assert_eq!(answering.call(&reply(&properties)).await, Err(ResponseCode::SYSTEM_ERROR));
+    let mut leave = Unregister::new("asker");
+    leave.producer_group = Some("askers".into());
+    new.call(&leave).await.unwrap();
+    new.announce("asker", "askers").await;
+    answering.write(&reply(&properties)).await;
+    assert_eq!(
+        new.read().await.unwrap().code,
+        RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT.0,
+        "leaving and joining helps"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,14 +34,22 @@ impl Producers {
         }
     }
 
-    /// Whether the connection was in any group.
+    /// A connection ended: also replies to its client go nowhere, though it may have another connection by now. Whether it was
+    /// in any group.
     pub(super) fn leave_all(&mut self, connection: u64) -> bool {
-        let before: usize = self.groups.values().map(Vec::len).sum();
+        let mut was_member = false;
         for producers in self.groups.values_mut() {
-            producers.retain(|producer| producer.connection.id != connection);
+            let clients = &mut self.clients;
+            producers.retain(|producer| {
+                let leaves = producer.connection.id == connection;
+                if leaves {
+                    was_member = true;
+                    clients.remove(&producer.client_id);
+                }
+                !leaves
+            });
         }
-        self.clients.retain(|_, client| client.id != connection);
-        self.groups.values().map(Vec::len).sum::<usize>() < before
+        was_member
     }
 
     pub(super) fn forget(&mut self) {

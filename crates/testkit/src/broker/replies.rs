@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     Broker,
-    send::{Region, illegal, queue_is_gone, read_header},
+    send::{Region, empty_body, illegal, queue_is_gone, read_header},
 };
 use crate::{
     answer::{Answer, Handled},
@@ -53,6 +53,9 @@ impl Broker {
         command: &Command,
     ) -> Result<(ReadSendHeader, Draft), Answer> {
         let header = read_header(command).map_err(|error| Answer::unreadable(&error))?;
+        if command.body().is_empty() {
+            return Err(empty_body());
+        }
         let limit = self.shared.settings.max_message_bytes;
         if command.body().len() > limit {
             return Err(illegal(&format!("msg body length limit {limit}B")));

@@ -51,10 +51,7 @@ impl Broker {
     fn try_send(self: &Arc<Self>, connection: &Arc<Connection>, command: &Command) -> Result<SendAnswer, Answer> {
         let header = read_header(command).map_err(|error| Answer::unreadable(&error))?;
         if command.body().is_empty() {
-            return Err(Answer::refusal(
-                ResponseCode::SYSTEM_ERROR,
-                "java.lang.NullPointerException: the body is empty",
-            ));
+            return Err(empty_body());
         }
         let limit = self.shared.settings.max_message_bytes;
         if command.body().len() > limit {
@@ -201,6 +198,10 @@ impl Broker {
 /// Between the choice of the queue and the storing nothing lets go of the lock; so never.
 pub(super) fn queue_is_gone() -> Answer {
     Answer::refusal(ResponseCode::SYSTEM_ERROR, "the queue is gone")
+}
+
+pub(super) fn empty_body() -> Answer {
+    Answer::refusal(ResponseCode::SYSTEM_ERROR, "java.lang.NullPointerException: the body is empty")
 }
 
 pub(super) fn illegal(why: &str) -> Answer {
