@@ -58,8 +58,13 @@ pub enum DeliveryTime {
 struct Noted {
     wait: bool,
     sharding_key: bool,
+    /// There was a delivery time once.
+    delivery: bool,
     is_reply: bool,
 }
+
+/// What says when a message is handed out.
+const DELIVERY: [&str; 4] = [name::DELAY, name::TIMER_DELAY_SEC, name::TIMER_DELAY_MS, name::TIMER_DELIVER_MS];
 
 /// What is wrong with a message. The limits are those of the servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -292,6 +297,9 @@ impl Message {
 
     /// When the broker hands it out.
     pub fn delivery(&self) -> DeliveryTime {
+        if !self.noted.delivery {
+            return DeliveryTime::Now;
+        }
         let number = |name| self.property(name).and_then(|value| value.parse::<u64>().ok());
         if let Some(level) = number(name::DELAY) {
             DeliveryTime::Level(level.try_into().unwrap_or(u8::MAX))
@@ -355,6 +363,7 @@ impl Message {
             properties::set(&mut self.properties, name, value);
             self.noted.wait |= name == name::WAIT;
             self.noted.sharding_key |= name == name::SHARDING_KEY;
+            self.noted.delivery |= DELIVERY.contains(&name);
             self.noted.is_reply |= name == name::MSG_TYPE && value == "reply";
         } else {
             self.reject(name, "the characters U+0001 and U+0002 separate properties on the wire");
@@ -369,7 +378,7 @@ impl Message {
     }
 
     fn clear_delivery(&mut self) {
-        for name in [name::DELAY, name::TIMER_DELAY_SEC, name::TIMER_DELAY_MS, name::TIMER_DELIVER_MS] {
+        for name in DELIVERY {
             properties::remove(&mut self.properties, name);
         }
     }

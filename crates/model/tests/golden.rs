@@ -373,6 +373,9 @@ fn delivery_times_are_told_apart() {
     let after = Duration::from_secs(10);
     assert_eq!(Message::new("T", "x").delivery(), DeliveryTime::Now);
     assert_eq!(Message::new("T", "x").deliver_after(after).delivery(), DeliveryTime::After(after));
+    let mut seconds = Message::new("T", "x");
+    seconds.set_system_property("TIMER_DELAY_SEC", "10");
+    assert_eq!(seconds.delivery(), DeliveryTime::After(after), "other clients write seconds");
     assert_eq!(Message::new("T", "x").with_delay_level(2).deliver_at(at).delivery(), DeliveryTime::At(at));
     assert_eq!(Message::new("T", "x").deliver_at(at).with_delay_level(2).delivery(), DeliveryTime::Level(2));
 }
