@@ -34,7 +34,9 @@ impl Sends for RemotingBackend {
     }
 
     fn encode_batch(&self, messages: &[BatchMessage<'_>]) -> Bytes {
-        let mut body = BytesMut::new();
+        // Room for what frames a record, and for the namespace; without it a large body is copied again and again as it grows.
+        let bytes = messages.iter().map(|message| message.body.len() + message.properties.len() + 64).sum();
+        let mut body = BytesMut::with_capacity(bytes);
         for message in messages {
             let mut properties = Cow::Borrowed(message.properties);
             if let Some(namespace) = self.shared.names.namespace() {
