@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use ferrocket_backend::{Probed, spawn};
+use ferrocket_backend::{BoxFuture, Probed, side_by_side, spawn};
+use ferrocket_model::BrokerName;
 
 use crate::core::Core;
 
@@ -44,21 +45,12 @@ async fn run(core: Weak<Core>, probe: Probe) {
         // Ends with the producer.
         let Some(core) = core.upgrade() else { return };
         let now = core.clock();
-        for broker in core.with_faults(|faults| faults.unreachable_brokers(now)) {
-            let mut probed = core.stack.backend.probe(&broker, probe.timeout).await;
-            if probed == Probed::Unreachable
-                && let Some(topic) = core.topics.on(&broker)
-                // It may be back at another address, and nobody who avoids it would learn that. One topic is enough.
-                && let Ok(Ok(_)) = tokio::time::timeout(probe.interval, core.stack.routes.refresh(&topic)).await
-            {
-                probed = core.stack.backend.probe(&broker, probe.timeout).await;
-            }
-            if probed != Probed::Unreachable {
-                tracing::debug!(%broker, "a broker is back, or gone for good");
-                let now = core.clock();
-                core.with_faults(|faults| faults.reachable(&broker, now));
-            }
-        }
+        let away = core.with_faults(|faults| faults.unreachable_brokers(now));
+        // Side by side: one that hangs holds up nobody.
+        side_by_side(
+            away.into_iter().map(|broker| -> BoxFuture<'static, ()> { Box::pin(look(core.clone(), broker, probe)) }),
+        )
+        .await;
         let now = core.clock();
         let is_over = core.with_faults(|faults| {
             // Under the lock that failures are recorded under: one that comes next starts the task anew.
@@ -71,5 +63,22 @@ async fn run(core: Weak<Core>, probe: Probe) {
         if is_over {
             return;
         }
+    }
+}
+
+/// Looks for one broker.
+async fn look(core: Arc<Core>, broker: BrokerName, probe: Probe) {
+    let mut probed = core.stack.backend.probe(&broker, probe.timeout).await;
+    if probed == Probed::Unreachable
+        && let Some(topic) = core.topics.on(&broker)
+        // It may be back at another address, and nobody who avoids it would learn that. One topic is enough.
+        && let Ok(Ok(_)) = tokio::time::timeout(probe.interval, core.stack.routes.refresh(&topic)).await
+    {
+        probed = core.stack.backend.probe(&broker, probe.timeout).await;
+    }
+    if probed != Probed::Unreachable {
+        tracing::debug!(%broker, "a broker is back, or gone for good");
+        let now = core.clock();
+        core.with_faults(|faults| faults.reachable(&broker, now));
     }
 }

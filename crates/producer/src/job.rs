@@ -1,4 +1,4 @@
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use ferrocket_backend::{BodyEncoding, SendKind, SendRequest};
@@ -51,7 +51,7 @@ pub(crate) struct Extra {
 
 /// What a job has once it may leave.
 pub(crate) struct Ready {
-    _place: Option<Place>,
+    place: Option<Place>,
     _turn: Option<Turn>,
     pub(crate) topic: Arc<TopicState>,
     pub(crate) route: Arc<Route>,
@@ -70,7 +70,6 @@ pub(crate) struct Parts {
 impl Job {
     /// A job of one message.
     pub(crate) fn one(plan: Plan, message: Message, kind: SendKind) -> Self {
-        let kind = if message.is_reply() { SendKind::Reply } else { kind };
         let Plan { core, timeout, max_attempts, target } = plan;
         let now = core.clock();
         let timeout = timeout.unwrap_or(core.options.send_timeout);
@@ -180,7 +179,7 @@ impl Job {
         let body = message.body().clone();
         let pinned = queue::pin(self, &route)?;
         let parts = self.parts(body, BodyEncoding::Plain)?;
-        Ok(Some(Ready { _place: Some(place), _turn: None, topic, route, pinned, parts }))
+        Ok(Some(Ready { place: Some(place), _turn: None, topic, route, pinned, parts }))
     }
 
     /// Waits for a place in the window, for the route, and for its turn; compresses.
@@ -188,33 +187,46 @@ impl Job {
         self.check()?;
         let core = self.core.clone();
         let topic = core.topics.of(self.message.topic(), &core.stack.routes);
-        // Who has a sharding key stands in line from its first poll on.
+        // Who has a sharding key stands in line from its first poll on, and takes its place in the window only when it is its turn:
+        // others never wait for those in line.
+        let expected = self.is_keyed().then(|| core.window.expect());
         let entrance = if self.is_keyed() { Some(self.in_time(topic.order.enter()).await?) } else { None };
-        let place = if self.is_accepted() { None } else { Some(self.enter().await?) };
+        let mut place = None;
+        if entrance.is_none() && !self.is_accepted() {
+            place = Some(self.enter().await?);
+        }
         let new_topic_queues = core.options.new_topic_queues;
         let left = self.left();
         let route = core.stack.routes.route(self.message.topic(), Some(new_topic_queues), left).await?;
         let pinned = queue::pin(self, &route)?;
-        let turn = match (entrance, &pinned) {
-            (Some(entrance), Some(queue)) => {
-                let mut turn = pin!(topic.order.turn(queue));
-                let first = poll_fn(|cx| Poll::Ready(turn.as_mut().poll(cx))).await;
-                drop(entrance);
-                match first {
-                    Poll::Ready(turn) => Some(turn),
-                    Poll::Pending => Some(self.in_time(turn).await?),
-                }
-            }
-            _ => None,
-        };
+        let in_line = entrance.is_some();
+        let mut waiting = pinned.as_ref().filter(|_| in_line).map(|queue| Box::pin(topic.order.turn(queue)));
+        let mut turn = None;
+        if let Some(waiting) = &mut waiting {
+            // Its place in the line is taken now; whoever stands behind may come in.
+            turn = match poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await {
+                Poll::Ready(turn) => Some(turn),
+                Poll::Pending => None,
+            };
+        }
+        drop(entrance);
         let (body, encoding) = if self.compresses() {
             core.options.compression.apply(self.message.body()).await
         } else {
             (self.message.body().clone(), BodyEncoding::Plain)
         };
         let parts = self.parts(body, encoding)?;
+        if turn.is_none()
+            && let Some(waiting) = waiting
+        {
+            turn = Some(self.in_time(waiting).await?);
+        }
+        if place.is_none() && !self.is_accepted() {
+            place = Some(self.enter().await?);
+        }
+        drop(expected);
         self.now = self.core.clock();
-        Ok(Ready { _place: place, _turn: turn, topic, route, pinned, parts })
+        Ok(Ready { place, _turn: turn, topic, route, pinned, parts })
     }
 
     /// Batches are never compressed (PRO-BAT-01).
@@ -294,6 +306,10 @@ impl Job {
         let limit = core.options.max_message_bytes;
         let size = InvalidMessage::BodyTooLarge { bytes: message.body().len(), limit };
         let sized = if message.body().len() > limit { Err(size) } else { Ok(()) };
+        if self.kind == SendKind::Half && message.is_reply() {
+            let detail = "a reply goes to who asked at once; it cannot be part of a transaction";
+            return Err(Failure::invalid_argument(operation(message), detail).into());
+        }
         if self.kind == SendKind::Half && message.delivery() != DeliveryTime::Now {
             let detail = "brokers lose half messages that are to be delivered later; send it without delay";
             return Err(Failure::invalid_argument(operation(message), detail).into());
@@ -350,6 +366,13 @@ pub(crate) fn member_properties(message: &Message, id: &MessageId, more: &str) -
     }
     text.push_str(more);
     text
+}
+
+impl Ready {
+    /// What is kept while a reply is waited for: the place in the window. The next one of its queue may leave.
+    pub(crate) fn into_place(self) -> Option<Place> {
+        self.place
+    }
 }
 
 impl Parts {

@@ -1,14 +1,16 @@
-use ferrocket_backend::{BoxFuture, SendKind};
+use ferrocket_backend::BoxFuture;
 use ferrocket_model::{Failure, Message};
 
 use crate::{
     job::{Job, Ready},
     queue,
+    send::kind_of,
     sending::{Plan, SendError},
 };
 
 pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<(), SendError>> {
-    let mut job = Job::one(plan, message, SendKind::Message);
+    let kind = kind_of(&message);
+    let mut job = Job::one(plan, message, kind);
     match job.intercept().and_then(|()| job.ready_now()) {
         Ok(Some(ready)) => Box::pin(finish(job, ready)),
         Ok(None) => Box::pin(async move {

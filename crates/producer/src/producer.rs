@@ -167,8 +167,8 @@ impl fmt::Debug for Producer {
 pub struct ProducerHealth {
     /// The group.
     pub group: Group,
-    /// Sends that have their place in the window: those on their way, and those that wait for a turn, a route or others of their
-    /// batch. A batch of your own is one; requests that wait for a reply are none.
+    /// Sends that have their place in the window: those on their way, and those that wait for a route or for others of their
+    /// batch. A batch of your own is one; a request is one until its reply is here.
     pub in_flight: usize,
     /// Their bodies together.
     pub in_flight_bytes: usize,

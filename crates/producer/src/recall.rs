@@ -23,10 +23,16 @@ pub(crate) async fn recall(core: Arc<Core>, topic: Topic, handle: RecallHandle) 
     if let Some(invalid) = invalid.or_else(derived) {
         return Err(failed(Box::new(Failure::invalid_argument(operation(), invalid).with_topic(&topic))));
     }
-    let timeout = core.options.send_timeout;
+    let deadline = core.clock() + core.options.send_timeout;
+    let left = || deadline.saturating_sub(core.clock());
+    // A shutdown waits for it as for a send.
+    let Some(_place) = core.window.enter(1, left()).await else {
+        let overloaded = Failure::new(ErrorKind::Overloaded, operation()).with_detail("no place in the window in time");
+        return Err(failed(Box::new(overloaded)));
+    };
     // The brokers of the topic must be known; one that has none cannot have the message.
     let new_topic_queues = core.options.new_topic_queues;
-    core.stack.routes.route(&topic, Some(new_topic_queues), timeout).await.map_err(failed)?;
-    let request = RecallRequest { group: &core.group, topic: &topic, handle: &handle, timeout };
+    core.stack.routes.route(&topic, Some(new_topic_queues), left()).await.map_err(failed)?;
+    let request = RecallRequest { group: &core.group, topic: &topic, handle: &handle, timeout: left() };
     core.stack.backend.recall(request).await.map_err(failed)
 }

@@ -22,7 +22,13 @@ pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<R
         properties::push(&mut more, name::REPLY_TO_CLIENT, core.stack.backend.client_id());
         properties::push(&mut more, name::TTL, &job.attempts.deadline().as_millis().to_string());
         job.extra().properties = more;
-        if let Err(failure) = job.intercept() {
+        let refused = if job.message.is_reply() {
+            let operation = format!("request of topic {}", job.message.topic());
+            Err(Box::new(Failure::invalid_argument(operation, "a reply cannot be a request; `send` it")))
+        } else {
+            job.intercept()
+        };
+        if let Err(failure) = refused {
             return Err(job.failed(failure));
         }
         // From here on, so that a reply that overtakes the send's answer is not missed.
@@ -30,10 +36,12 @@ pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<R
         let stored = async {
             make_known(&mut job).await?;
             let mut ready = job.ready().await?;
-            send::attempt(&mut job, &mut ready).await
+            let stored = send::attempt(&mut job, &mut ready).await?;
+            Ok((stored, ready.into_place()))
         };
-        let receipt = match stored.await {
-            Ok(stored) => send::receipt(&mut job, stored),
+        // A request is in flight until its reply is here: it keeps its place, and a shutdown waits for it.
+        let (receipt, _place) = match stored.await {
+            Ok((stored, place)) => (send::receipt(&mut job, stored), place),
             Err(failure) => return Err(job.failed(failure)),
         };
         let left = job.left();

@@ -21,13 +21,19 @@ pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<S
     if plan.core.accumulator.as_ref().is_some_and(|accumulator| accumulator.takes(&plan, &message)) {
         return accumulate::start(plan, message);
     }
-    let mut job = Job::one(plan, message, SendKind::Message);
+    let kind = kind_of(&message);
+    let mut job = Job::one(plan, message, kind);
     // There is one such future per send in flight: what is rare is boxed apart, so that the usual one is small.
     match job.intercept().and_then(|()| job.ready_now()) {
         Ok(Some(ready)) => Box::pin(finish(job, ready)),
         Ok(None) => Box::pin(slowly(job)),
         Err(failure) => Box::pin(std::future::ready(Err(job.failed(failure)))),
     }
+}
+
+/// A reply goes by a code of its own.
+pub(crate) fn kind_of(message: &Message) -> SendKind {
+    if message.is_reply() { SendKind::Reply } else { SendKind::Message }
 }
 
 /// With something to wait for before the first attempt.
@@ -62,15 +68,18 @@ pub(crate) struct Stored {
 /// Attempt after attempt.
 pub(crate) async fn attempt(job: &mut Job, ready: &mut Ready) -> Result<Stored, Box<Failure>> {
     let mut last_broker: Option<BrokerName> = None;
+    // A broker has it, not as safely as wanted: good enough when no other one does better (PRO-SEND-06).
+    let mut stored: Option<Box<Stored>> = None;
     loop {
         let queue = match &ready.pinned {
-            Some(queue) => queue.clone(),
-            None => queue::choose(&job.core, &ready.topic, &ready.route, last_broker.as_ref(), job.now)
-                .ok_or_else(|| queue::none(&job.message))?,
+            Some(queue) => Some(queue.clone()),
+            None => queue::choose(&job.core, &ready.topic, &ready.route, last_broker.as_ref(), job.now),
         };
         let began = job.now;
-        let Some(timeout) = job.attempts.begin(job.elapsed(), &job.core.options.retry) else {
-            return Err(job.out_of_time());
+        let (queue, timeout) = match (queue, job.attempts.begin(job.elapsed(), &job.core.options.retry)) {
+            (Some(queue), Some(timeout)) => (queue, timeout),
+            (None, _) => return stored.map(|stored| *stored).ok_or_else(|| queue::none(&job.message)),
+            (_, None) => return stored.map(|stored| *stored).ok_or_else(|| job.out_of_time()),
         };
         let request = ready.parts.request(job, &queue, began, timeout);
         let answer = job.core.stack.backend.send(request).await;
@@ -80,15 +89,20 @@ pub(crate) async fn attempt(job: &mut Job, ready: &mut Ready) -> Result<Stored, 
             Ok(sent) => {
                 let core = &job.core;
                 core.with_faults(|faults| faults.succeeded(queue.broker(), took, job.now));
-                if sent.status != SendStatus::Ok && job.attempts.not_ok(queue.broker(), took, &core.options.retry) {
+                let is_free = ready.pinned.is_none();
+                let policy = &core.options.retry;
+                if sent.status != SendStatus::Ok && is_free && job.attempts.not_ok(queue.broker(), took, policy) {
                     last_broker = Some(queue.broker().clone());
+                    stored.get_or_insert_with(|| Box::new(Stored { queue, sent }));
                     continue;
                 }
                 return Ok(Stored { queue, sent });
             }
             Err(failure) => failure,
         };
-        Box::pin(again(job, ready, &queue, took, failure)).await?;
+        if let Err(failure) = Box::pin(again(job, ready, &queue, took, failure)).await {
+            return stored.map(|stored| *stored).ok_or(failure);
+        }
         last_broker = Some(queue.broker().clone());
     }
 }

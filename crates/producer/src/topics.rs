@@ -7,7 +7,8 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::accumulate::OpenBatches;
 
-/// Topics that are remembered; beyond it the table starts anew, which costs a look-up and moves starting points.
+/// Topics that are remembered; beyond it those that nothing uses right now are forgotten, which costs a look-up and moves starting
+/// points.
 const MAX_TOPICS: usize = 10_000;
 
 /// What a producer keeps of the topics that it sends to.
@@ -33,8 +34,8 @@ impl Topics {
         }
         let mut topics = self.topics.write();
         if topics.len() >= MAX_TOPICS {
-            // Open batches are kept by their tasks.
-            topics.clear();
+            // Those that a send or an open batch uses stay: their order and their batches are theirs.
+            topics.retain(|_, state| Arc::strong_count(state) > 1);
         }
         let new = || {
             let route = routes.view(topic);

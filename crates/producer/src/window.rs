@@ -24,8 +24,22 @@ struct State {
     count: usize,
     bytes: usize,
     line: VecDeque<(usize, oneshot::Sender<Place>)>,
+    /// Sends that wait for their turn, and come for a place then.
+    expected: usize,
     /// Somebody waits until nothing is in flight.
     is_draining: bool,
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.count == 0 && self.line.is_empty() && self.expected == 0
+    }
+}
+
+/// A send that will come for a place. A drain waits for it.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    inner: Arc<Inner>,
 }
 
 /// A place in the window.
@@ -66,6 +80,12 @@ impl Window {
         tokio::time::timeout(limit, place).await.ok()?.ok()
     }
 
+    /// Says that a send will come for a place.
+    pub(crate) fn expect(&self) -> Expected {
+        self.inner.state.lock().expected += 1;
+        Expected { inner: self.inner.clone() }
+    }
+
     /// How many are in flight, and how many bytes.
     pub(crate) fn in_flight(&self) -> (usize, usize) {
         let state = self.inner.state.lock();
@@ -79,7 +99,7 @@ impl Window {
                 let drained = self.inner.drained.notified();
                 {
                     let mut state = self.inner.state.lock();
-                    if state.count == 0 && state.line.is_empty() {
+                    if state.is_empty() {
                         return;
                     }
                     state.is_draining = true;
@@ -123,7 +143,7 @@ impl Inner {
             }
         }
         // Those in the line may all have gone, and then nobody gives a place back any more.
-        let is_drained = state.is_draining && state.count == 0 && state.line.is_empty();
+        let is_drained = state.is_draining && state.is_empty();
         drop(state);
         if is_drained {
             self.drained.notify_waiters();
@@ -139,12 +159,24 @@ impl Drop for Line<'_> {
     }
 }
 
+impl Drop for Expected {
+    fn drop(&mut self) {
+        let mut state = self.inner.state.lock();
+        state.expected -= 1;
+        let is_drained = state.is_draining && state.is_empty();
+        drop(state);
+        if is_drained {
+            self.inner.drained.notify_waiters();
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.inner.state.lock();
         state.count -= 1;
         state.bytes -= self.bytes;
-        let (has_line, is_drained) = (!state.line.is_empty(), state.is_draining && state.count == 0);
+        let (has_line, is_drained) = (!state.line.is_empty(), state.is_draining && state.is_empty());
         drop(state);
         if has_line {
             self.inner.serve();

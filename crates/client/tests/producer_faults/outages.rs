@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferrocket::{Applied, ErrorKind};
+use ferrocket::{Applied, ErrorKind, Message};
 use ferrocket_testkit::{Call, Fault};
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use tokio::time::Instant;
@@ -265,4 +265,32 @@ async fn r_i10_late_answers_complete_nobody_elses_send() {
     let (stored, _, unknown) = ledger.counts();
     assert!(stored > 1_500 && unknown > 300, "{stored} stored, {unknown} unknown");
     ledger.check(&cluster);
+}
+
+/// A line of keyed sends as long as the window stands still because its queue's broker is silent; un-keyed sends never wait for it.
+/// Seen to fail when sends in line had their places already.
+#[tokio::test(start_paused = true)]
+async fn sends_without_a_key_never_wait_for_those_in_line() {
+    let cluster = brokers(2).start().await.expect("it starts");
+    let (client, _) = connect(&cluster).await;
+    let producer = client.producer("shop").max_in_flight(4).max_attempts(1).build().await.expect("it builds");
+    // One key, one queue: its broker does not answer any more.
+    let keyed = |body: String| producer.send(Message::new("Orders", body).with_sharding_key("k")).timeout(60 * SECOND);
+    let first = soon(keyed("first".to_owned())).await.expect("it is stored");
+    let silent = first.queue().expect("a queue").broker().clone();
+    let other = if silent == "broker-0" { "broker-1" } else { "broker-0" };
+    cluster.broker(silent.as_str()).pause();
+    let line: Vec<_> = (0..32).map(|n| tokio::spawn(keyed(n.to_string()))).collect();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(producer.health().in_flight, 1, "one has its turn");
+    let queues = client.queues("Orders").await.expect("known");
+    let queue = queues.iter().find(|queue| queue.broker() == other).expect("one on the other broker");
+    for n in 0..8 {
+        let free = producer.send(Message::new("Orders", format!("free {n}"))).to_queue(queue).timeout(SECOND);
+        soon(free).await.expect("nobody is in its way");
+    }
+    cluster.broker(silent.as_str()).resume();
+    for send in line {
+        soon(send).await.expect("no panic").expect("it is stored in the end");
+    }
 }
