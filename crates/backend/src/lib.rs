@@ -8,6 +8,7 @@
 
 mod capability;
 mod ending;
+mod latency;
 mod membership;
 mod offsets;
 mod pull;
@@ -26,6 +27,7 @@ use ferrocket_model::Failure;
 pub use capability::Capability;
 pub use ending::Ending;
 pub use futures_core::future::BoxFuture;
+pub use latency::{Latencies, LatencyHistogram};
 pub use membership::{ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, ServerEvent, Subscription};
 pub use offsets::Offsets;
 pub use pull::{PullOutcome, PullRequest, Pulled, Pulls};

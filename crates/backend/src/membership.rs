@@ -80,6 +80,10 @@ pub trait Membership {
     /// Tells the servers now, instead of at the next interval: subscriptions changed, or a broker is new.
     fn announce(&self) -> BoxFuture<'_, ()>;
 
+    /// Makes servers learn anew how to reach this client. Brokers keep one way to a client, for replies, and lose it with a
+    /// connection of it that has ended meanwhile; heartbeats alone do not bring it back.
+    fn renew(&self) -> BoxFuture<'static, ()>;
+
     /// Leaves a group. Says which servers could not be told; their other members learn it only when the servers notice.
     /// Takes this long at most.
     fn leave<'a>(&'a self, group: &'a Group, consumer: bool, timeout: Duration) -> BoxFuture<'a, Vec<String>>;

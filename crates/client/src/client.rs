@@ -197,9 +197,13 @@ impl Client {
 
     /// Counters. Without I/O.
     pub fn metrics(&self) -> Metrics {
-        let stats = self.inner.remoting.health().stats;
-        let mut metrics =
-            Metrics { connections_opened: stats.opened, connections_lost: stats.lost, ..Metrics::default() };
+        let backend = self.inner.remoting.health();
+        let mut metrics = Metrics {
+            connections_opened: backend.stats.opened,
+            connections_lost: backend.stats.lost,
+            unwanted_replies: backend.unwanted_replies,
+            ..Metrics::default()
+        };
         for report in self.inner.stack.scope.reports() {
             match report.downcast::<ProducerReport>() {
                 Ok(report) => {
@@ -208,6 +212,10 @@ impl Client {
                     metrics.send_unknown += report.counters.unknown;
                     metrics.send_retries += report.counters.retries;
                     metrics.send_time_total += report.counters.time_total;
+                    metrics.transaction_checks += report.counters.checks;
+                    for latency in report.latencies {
+                        metrics.add(latency);
+                    }
                 }
                 Err(report) => {
                     let Ok(report) = report.downcast::<ConsumerReport>() else { continue };

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use ferrocket_consumer::{ConsumerHealth, QueueState};
 use ferrocket_model::BrokerName;
-use ferrocket_producer::ProducerHealth;
+use ferrocket_producer::{ProducerHealth, SendLatency};
 use tokio::time::Instant;
 
 /// A picture of now. Taken without I/O.
@@ -92,6 +92,12 @@ pub struct Metrics {
     pub send_retries: u64,
     /// Time of successful sends, added up.
     pub send_time_total: Duration,
+    /// How long sends took, per topic and outcome.
+    pub send_latency: Vec<SendLatency>,
+    /// Questions of brokers about transactions that were answered.
+    pub transaction_checks: u64,
+    /// Replies that came when nobody waited for them any more.
+    pub unwanted_replies: u64,
     /// Messages that brokers handed out.
     pub received: u64,
     /// Messages that listeners handled.
@@ -114,4 +120,14 @@ pub struct Metrics {
     pub connections_opened: u64,
     /// Connections that ended otherwise than by us.
     pub connections_lost: u64,
+}
+
+impl Metrics {
+    pub(crate) fn add(&mut self, latency: SendLatency) {
+        let same = |known: &&mut SendLatency| known.topic == latency.topic && known.outcome == latency.outcome;
+        match self.send_latency.iter_mut().find(same) {
+            Some(known) => known.histogram.add(&latency.histogram),
+            None => self.send_latency.push(latency),
+        }
+    }
 }

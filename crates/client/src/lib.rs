@@ -43,7 +43,7 @@ pub use health::{BrokerHealth, Health, Metrics};
 #[cfg(feature = "remoting")]
 pub use queue_watch::QueueWatch;
 
-pub use ferrocket_backend::{BoxFuture, Capability, Leftover, ShutdownError, ShuttingDown};
+pub use ferrocket_backend::{BoxFuture, Capability, LatencyHistogram, Leftover, ShutdownError, ShuttingDown};
 pub use ferrocket_consumer::{BatchListener, BatchOutcome, Listener, Outcome, PushConsumer};
 pub use ferrocket_model::{
     Applied, Attempt, BoxError, BrokerName, ConsumeFrom, Credentials, DeliveryTime, Error, ErrorKind, Filter, Group,
@@ -93,9 +93,9 @@ pub use ferrocket_trace::MessageTrace;
 pub mod producer {
     pub use ferrocket_producer::{
         AutoBatch, Compression, FaultTolerance, IntoTransactionState, Producer, ProducerBuilder, ProducerHealth,
-        ProducerInterceptor, RecallError, SendContext, SendCounters, SendError, Sending, Transaction,
-        TransactionChecker, TransactionEnd, TransactionError, TransactionProducer, TransactionProducerBuilder,
-        TransactionState,
+        ProducerInterceptor, RecallError, SendContext, SendCounters, SendError, SendLatency, SendOutcome, Sending,
+        Transaction, TransactionChecker, TransactionEnd, TransactionError, TransactionProducer,
+        TransactionProducerBuilder, TransactionState,
     };
 }
 

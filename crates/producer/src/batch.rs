@@ -29,7 +29,7 @@ pub(crate) async fn run(mut job: Job) -> Result<Vec<SendReceipt>, SendError> {
     match send::attempt(&mut job, &mut ready).await {
         Ok(stored) => {
             let receipts = split(&mut job, stored);
-            job.succeeded(&receipts);
+            job.succeeded(&ready.topic, &receipts);
             Ok(receipts)
         }
         Err(failure) => Err(job.failed(failure)),

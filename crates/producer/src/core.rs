@@ -182,7 +182,11 @@ impl Managed for Core {
     }
 
     fn report(&self) -> Box<dyn Any + Send> {
-        Box::new(ProducerReport { health: self.health(), counters: self.stats.counters() })
+        Box::new(ProducerReport {
+            health: self.health(),
+            counters: self.stats.counters(),
+            latencies: self.topics.latencies(),
+        })
     }
 }
 

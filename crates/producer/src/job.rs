@@ -15,6 +15,7 @@ use crate::{
     interceptor::Watch,
     queue,
     sending::{Plan, SendError, Target},
+    stats::SendOutcome,
     topics::{TopicState, Turn},
     window::Place,
 };
@@ -245,8 +246,11 @@ impl Job {
     }
 
     /// A broker has it.
-    pub(crate) fn succeeded(&mut self, receipts: &[SendReceipt]) {
-        self.core.stats.succeeded(receipts.len(), self.elapsed(), self.attempts.made());
+    pub(crate) fn succeeded(&mut self, topic: &TopicState, receipts: &[SendReceipt]) {
+        let took = self.elapsed();
+        self.core.stats.succeeded(receipts.len(), took, self.attempts.made());
+        topic.latencies.record(SendOutcome::Sent, took);
+        tracing::trace!(message_id = %self.id, ?took, attempts = self.attempts.made(), "sent");
         let watches = self.extra.as_mut().map(|extra| std::mem::take(&mut extra.watches)).unwrap_or_default();
         for (watch, receipt) in watches.into_iter().zip(receipts) {
             watch.close(Some(Ok(receipt)));
@@ -270,6 +274,11 @@ impl Job {
             None => *failure,
         };
         let elapsed = self.core.clock().saturating_sub(self.started);
+        if let Some(topic) = messages.first().and_then(|message| self.core.topics.known(message.topic())) {
+            let outcome = if applied == Applied::Unknown { SendOutcome::Unknown } else { SendOutcome::Failed };
+            topic.latencies.record(outcome, elapsed);
+        }
+        tracing::debug!(message_id = %self.id, %failure, "a send failed");
         let failure = failure.with_applied(applied).with_attempts(self.attempts.records(|| None), elapsed);
         let error = SendError::new(Box::new(failure), messages);
         for watch in extra.watches {
@@ -369,9 +378,9 @@ pub(crate) fn member_properties(message: &Message, id: &MessageId, more: &str) -
 }
 
 impl Ready {
-    /// What is kept while a reply is waited for: the place in the window. The next one of its queue may leave.
-    pub(crate) fn into_place(self) -> Option<Place> {
-        self.place
+    /// What is kept while a reply is waited for: the place in the window, and the topic. The next one of its queue may leave.
+    pub(crate) fn into_place(self) -> (Option<Place>, Arc<TopicState>) {
+        (self.place, self.topic)
     }
 }
 

@@ -75,6 +75,6 @@ pub use interceptor::{ProducerInterceptor, SendContext, TransactionEnd};
 pub use producer::{Producer, ProducerHealth};
 pub use recall::RecallError;
 pub use sending::{SendError, Sending};
-pub use stats::{ProducerReport, SendCounters};
+pub use stats::{ProducerReport, SendCounters, SendLatency, SendOutcome};
 pub use transaction::{IntoTransactionState, Transaction, TransactionChecker, TransactionError};
 pub use transaction_producer::{TransactionProducer, TransactionProducerBuilder};

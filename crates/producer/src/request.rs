@@ -1,6 +1,6 @@
 //! Request and reply: a message that waits until a consumer has answered it.
 
-use ferrocket_backend::{BoxFuture, SendKind};
+use ferrocket_backend::{BoxFuture, SendKind, spawn};
 use ferrocket_model::{
     Applied, ErrorKind, Failure, Message, Reply,
     properties::{self, name},
@@ -37,21 +37,24 @@ pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<R
             make_known(&mut job).await?;
             let mut ready = job.ready().await?;
             let stored = send::attempt(&mut job, &mut ready).await?;
-            Ok((stored, ready.into_place()))
+            let (place, topic) = ready.into_place();
+            Ok((stored, place, topic))
         };
         // A request is in flight until its reply is here: it keeps its place, and a shutdown waits for it.
-        let (receipt, _place) = match stored.await {
-            Ok((stored, place)) => (send::receipt(&mut job, stored), place),
+        let (receipt, _place, topic) = match stored.await {
+            Ok((stored, place, topic)) => (send::receipt(&mut job, stored), place, topic),
             Err(failure) => return Err(job.failed(failure)),
         };
         let left = job.left();
         match tokio::time::timeout(left, reply).await {
             Ok(Ok(reply)) => {
-                job.succeeded(&[receipt]);
+                job.succeeded(&topic, &[receipt]);
                 Ok(reply)
             }
             Ok(Err(failure)) => Err(job.failed(Box::new(failure.with_applied(Applied::Yes)))),
             Err(_) => {
+                // Perhaps the broker has lost the way to us, with an old connection: the next request shall have its reply.
+                drop(spawn(core.stack.backend.renew()));
                 let timeout = job.attempts.deadline();
                 let failure = Failure::new(ErrorKind::NoReply, format!("request of topic {}", job.message.topic()))
                     .with_detail(format!("the request is stored, and no reply came within {timeout:?}"))

@@ -51,7 +51,7 @@ fn finish(mut job: Job, mut ready: Ready) -> impl Future<Output = Result<SendRec
         match attempt(&mut job, &mut ready).await {
             Ok(stored) => {
                 let receipt = receipt(&mut job, stored);
-                job.succeeded(std::slice::from_ref(&receipt));
+                job.succeeded(&ready.topic, std::slice::from_ref(&receipt));
                 Ok(receipt)
             }
             Err(failure) => Err(job.failed(failure)),

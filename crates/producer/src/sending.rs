@@ -7,6 +7,7 @@ use std::{
 
 use ferrocket_backend::BoxFuture;
 use ferrocket_model::{Failure, Message, MessageQueue, SendReceipt, operation_error};
+use tracing::Instrument;
 
 use crate::core::Core;
 
@@ -109,7 +110,7 @@ impl<T> Sending<T> {
     }
 }
 
-impl<T> Future for Sending<T> {
+impl<T: 'static> Future for Sending<T> {
     type Output = Result<T, SendError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -117,16 +118,32 @@ impl<T> Future for Sending<T> {
         if let State::New { .. } = this.state
             && let State::New { plan, start } = std::mem::replace(&mut this.state, State::Done)
         {
-            this.state = State::Running(match start {
-                Start::One(message, start) => start(plan, message),
-                Start::Many(messages, start) => start(plan, messages),
-            });
+            this.state = State::Running(begin(plan, start));
         }
         match &mut this.state {
             State::Running(running) => running.as_mut().poll(cx),
             _ => Poll::Pending,
         }
     }
+}
+
+/// Sets out, within a span if somebody listens.
+fn begin<T: 'static>(plan: Plan, start: Start<T>) -> Running<T> {
+    let topic = match &start {
+        Start::One(message, _) => Some(message.topic()),
+        Start::Many(messages, _) => messages.first().map(Message::topic),
+    };
+    let topic = topic.map_or("", |topic| topic.as_str());
+    let span = tracing::debug_span!(target: "ferrocket::send", "send", group = %plan.core.group, topic);
+    let set_out = || match start {
+        Start::One(message, start) => start(plan, message),
+        Start::Many(messages, start) => start(plan, messages),
+    };
+    if span.is_disabled() {
+        return set_out();
+    }
+    let running = span.in_scope(set_out);
+    Box::pin(running.instrument(span))
 }
 
 impl<T> Unpin for Sending<T> {}

@@ -1,7 +1,13 @@
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
+
+use ferrocket_backend::{Latencies, LatencyHistogram};
+use ferrocket_model::Topic;
 
 use crate::ProducerHealth;
 
@@ -23,12 +29,68 @@ pub struct SendCounters {
     pub time_total: Duration,
 }
 
+/// How a send ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum SendOutcome {
+    /// A broker has it.
+    Sent,
+    /// It is not stored.
+    Failed,
+    /// It may be stored.
+    Unknown,
+}
+
+/// How long sends to one topic took that ended alike. A batch counts as one, a request until its reply.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SendLatency {
+    /// The topic.
+    pub topic: Topic,
+    /// How they ended.
+    pub outcome: SendOutcome,
+    /// How long they took.
+    pub histogram: LatencyHistogram,
+}
+
+/// The latencies of one topic; those of an outcome from the first one on.
+#[derive(Debug, Default)]
+pub(crate) struct TopicLatencies {
+    sent: OnceLock<Box<Latencies>>,
+    failed: OnceLock<Box<Latencies>>,
+    unknown: OnceLock<Box<Latencies>>,
+}
+
+impl TopicLatencies {
+    pub(crate) fn record(&self, outcome: SendOutcome, took: Duration) {
+        let latencies = match outcome {
+            SendOutcome::Sent => &self.sent,
+            SendOutcome::Failed => &self.failed,
+            SendOutcome::Unknown => &self.unknown,
+        };
+        latencies.get_or_init(Box::default).record(took);
+    }
+
+    pub(crate) fn read(&self, topic: &Topic, into: &mut Vec<SendLatency>) {
+        let all = [
+            (SendOutcome::Sent, &self.sent),
+            (SendOutcome::Failed, &self.failed),
+            (SendOutcome::Unknown, &self.unknown),
+        ];
+        for (outcome, latencies) in all {
+            let Some(latencies) = latencies.get() else { continue };
+            into.push(SendLatency { topic: topic.clone(), outcome, histogram: latencies.snapshot() });
+        }
+    }
+}
+
 /// A producer's health and counters. For the client.
 #[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct ProducerReport {
     pub health: ProducerHealth,
     pub counters: SendCounters,
+    pub latencies: Vec<SendLatency>,
 }
 
 #[derive(Debug, Default)]

@@ -5,7 +5,10 @@ use ferrocket_route::{QueueChooser, RouteTable, RouteView};
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 
-use crate::accumulate::OpenBatches;
+use crate::{
+    accumulate::OpenBatches,
+    stats::{SendLatency, TopicLatencies},
+};
 
 /// Topics that are remembered; beyond it those that nothing uses right now are forgotten, which costs a look-up and moves starting
 /// points.
@@ -24,6 +27,7 @@ pub(crate) struct TopicState {
     pub(crate) chooser: QueueChooser,
     pub(crate) order: Order,
     pub(crate) batches: OpenBatches,
+    pub(crate) latencies: TopicLatencies,
 }
 
 impl Topics {
@@ -44,6 +48,7 @@ impl Topics {
                 chooser: QueueChooser::default(),
                 order: Order::default(),
                 batches: OpenBatches::default(),
+                latencies: TopicLatencies::default(),
             })
         };
         topics.entry(topic.clone()).or_insert_with(new).clone()
@@ -56,6 +61,15 @@ impl Topics {
             topic.route.current().is_some_and(|route| route.brokers.iter().any(|on| on.name == *broker))
         };
         topics.iter().find(|(_, topic)| has(topic)).map(|(name, _)| name.clone())
+    }
+
+    /// How long sends took, by topic and outcome.
+    pub(crate) fn latencies(&self) -> Vec<SendLatency> {
+        let mut all = Vec::new();
+        for (name, topic) in &*self.topics.read() {
+            topic.latencies.read(name, &mut all);
+        }
+        all
     }
 
     /// Sends all open batches on their way.

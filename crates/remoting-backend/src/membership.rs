@@ -199,6 +199,26 @@ impl Membership for RemotingBackend {
         Box::pin(self.shared.beat())
     }
 
+    fn renew(&self) -> BoxFuture<'static, ()> {
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            let mut inner = Unregister::new(&shared.members.client_id);
+            inner.producer_group = Some(Group::from_static(system::CLIENT_INNER_PRODUCER));
+            let inner = Arc::new(inner);
+            let brokers = shared.brokers.for_heartbeat(false);
+            let calls = brokers.into_iter().map(|(broker, address)| -> BoxFuture<'static, ()> {
+                let (shared, inner) = (shared.clone(), inner.clone());
+                Box::pin(async move {
+                    let operation = || "unregister".to_owned();
+                    // One that cannot be told has nothing to forget.
+                    let _ = shared.call(&broker, &address, &*inner, shared.request_timeout, operation).await;
+                })
+            });
+            side_by_side(calls).await;
+            shared.beat().await;
+        })
+    }
+
     fn leave<'a>(&'a self, group: &'a Group, consumer: bool, timeout: Duration) -> BoxFuture<'a, Vec<String>> {
         Box::pin(async move {
             let until = Instant::now() + timeout;
