@@ -5,10 +5,10 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use ferrocket_protocol::{
-    Command, Frame, HeaderFormat, Response,
-    body::{HeartbeatData, TopicRoute},
+    Command, Frame, HeaderFormat, ReadRequest, Response,
+    body::{HeartbeatData, LockedQueues, TopicRoute},
     limits, normalize_json,
-    request::ConsumerList,
+    request::{ConsumerList, LockBatch},
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -57,5 +57,10 @@ fuzz_target!(|data: &[u8]| {
         header: Bytes::from_static(b"{\"code\":0,\"flag\":1}"),
         body: Bytes::copy_from_slice(data),
     };
-    let _ = ConsumerList::read(Command::read(frame).unwrap());
+    let command = Command::read(frame).unwrap();
+    if let Ok(data) = LockBatch::read_request(&command).unwrap().data() {
+        assert_eq!(LockBatch::new(&data).data(), Ok(data));
+    }
+    let _ = LockedQueues::read(command.clone());
+    let _ = ConsumerList::read(command);
 });

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     Broker,
-    send::{Region, empty_body, illegal, queue_is_gone, read_header},
+    send::{Region, closed, empty_body, illegal, queue_is_gone, read_header},
 };
 use crate::{
     answer::{Answer, Handled},
@@ -64,7 +64,7 @@ impl Broker {
         let mut draft = Self::draft(connection, &header, target);
         draft.flag = header.flag.unwrap_or(0);
         draft.body = command.body().clone();
-        draft.properties = header.properties.clone().unwrap_or_default();
+        draft.properties = closed(header.properties.clone().unwrap_or_default());
         // Less than a message gets: neither the cluster's name nor a unique key.
         properties::set(&mut draft.properties, name::MSG_REGION, "DefaultRegion");
         properties::set(&mut draft.properties, name::TRACE_ON, "true");

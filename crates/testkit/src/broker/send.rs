@@ -66,7 +66,7 @@ impl Broker {
         let mut draft = Self::draft(connection, &header, target);
         draft.flag = header.flag.unwrap_or(0);
         draft.body = command.body().clone();
-        draft.properties = header.properties.unwrap_or_default();
+        draft.properties = closed(header.properties.unwrap_or_default());
         if draft.topic.starts_with(system::DEAD_LETTER_PREFIX) && header.topic.as_str() != draft.topic {
             // A dead letter does not wait.
             properties::set(&mut draft.properties, name::DELAY, "-1");
@@ -198,6 +198,14 @@ impl Broker {
 /// Between the choice of the queue and the storing nothing lets go of the lock; so never.
 pub(super) fn queue_is_gone() -> Answer {
     Answer::refusal(ResponseCode::SYSTEM_ERROR, "the queue is gone")
+}
+
+/// Properties with a separator at their end, behind which more can be written.
+pub(super) fn closed(mut text: String) -> String {
+    if !text.is_empty() && !text.ends_with(properties::PAIR_SEPARATOR) {
+        text.push(properties::PAIR_SEPARATOR);
+    }
+    text
 }
 
 pub(super) fn empty_body() -> Answer {
