@@ -29,10 +29,26 @@ impl Ledger {
         timeout: Duration,
     ) -> Result<(), SendError> {
         let body = body.into();
+        let sending = producer.send(Message::new("Orders", body.clone())).timeout(timeout);
+        self.watch(body, sending, timeout).await
+    }
+
+    /// Writes down what becomes of a send of this body, which must end within this time.
+    pub(crate) async fn watch(
+        &self,
+        body: String,
+        sending: impl Future<Output = Result<SendReceipt, SendError>>,
+        limit: Duration,
+    ) -> Result<(), SendError> {
         let began = Instant::now();
-        let sent = producer.send(Message::new("Orders", body.clone())).timeout(timeout).await;
+        let sent = sending.await;
         let took = began.elapsed();
-        assert!(took <= timeout + Duration::from_millis(1), "{body}: {took:?} of {timeout:?}");
+        assert!(took <= limit + Duration::from_millis(1), "{body}: {took:?} of {limit:?}");
+        self.write(body, sent)
+    }
+
+    /// Writes down what became of a send of this body.
+    pub(crate) fn write(&self, body: String, sent: Result<SendReceipt, SendError>) -> Result<(), SendError> {
         let (verdict, result) = match sent {
             Ok(receipt) => (Verdict::Stored(Box::new(receipt)), Ok(())),
             Err(error) => (Verdict::Failed(error.applied()), Err(error)),
