@@ -149,6 +149,25 @@ async fn r1_a_consumer_resumes_within_10_s_when_the_broker_is_back_without_anybo
     soon(cluster.until(|cluster| cluster.members("billing").len() == 1)).await;
 }
 
+/// R1: with a connection the broker forgets who was there. It is told again as soon as there is another one, not with the next
+/// heartbeat: until then no producer here would be asked about transactions, or get a reply.
+#[tokio::test(start_paused = true)]
+async fn r1_a_broker_that_lost_a_connection_is_told_at_once_who_is_here_over_the_next_one() {
+    let (cluster, client) = start(1).await;
+    let producer = producer(&client).await;
+    send_all(&producer, 0..1).await;
+    soon(cluster.until(|cluster| cluster.producers("shop").len() == 1)).await;
+    for _ in 0..5 {
+        let fault = cluster.fault(Fault::on(Call::Send).times(1).disconnect());
+        let (began, beats) = (Instant::now(), cluster.requests(Call::Heartbeat));
+        send_all(&producer, 0..1).await;
+        assert_eq!(fault.hits(), 1);
+        soon(cluster.until(|cluster| cluster.requests(Call::Heartbeat) > beats)).await;
+        soon(cluster.until(|cluster| cluster.producers("shop").len() == 1)).await;
+        assert!(began.elapsed() <= SECOND, "{:?}", began.elapsed());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_connection_cut_within_the_answer_leaves_the_outcome_unknown() {
     let (cluster, client) = start(1).await;

@@ -35,7 +35,7 @@ pub(crate) struct Members {
     /// One entry per group that somebody of this client is in.
     groups: Mutex<BTreeMap<Group, Roles>>,
     /// Wakes the heartbeat task.
-    changed: Notify,
+    changed: Arc<Notify>,
 }
 
 /// What this client is in a group. A producer and a consumer may share its name.
@@ -55,7 +55,12 @@ struct Consumer {
 
 impl Members {
     pub(crate) fn new(client_id: String, unit_mode: bool, names: Arc<Names>) -> Self {
-        Self { client_id, unit_mode, names, groups: Mutex::default(), changed: Notify::new() }
+        Self { client_id, unit_mode, names, groups: Mutex::default(), changed: Arc::default() }
+    }
+
+    /// What sends a heartbeat soon when it rings.
+    pub(crate) fn bell(&self) -> Arc<Notify> {
+        self.changed.clone()
     }
 
     /// Sends a heartbeat soon.

@@ -1,10 +1,15 @@
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use ferrocket_protocol::{Command, Request, ResponseCode};
 use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -59,6 +64,8 @@ struct Inner {
     /// Bounded by the addresses that callers use; [`Pool::retain`] drops those that are gone.
     entries: RwLock<HashMap<Arc<str>, Arc<Entry>>>,
     tasks: TaskTracker,
+    /// Rung when an address has a connection again.
+    reconnected: OnceLock<Arc<Notify>>,
     /// Set when the pool is closed, so that closing never waits for a dial.
     closing: CancellationToken,
 }
@@ -131,6 +138,7 @@ impl Pool {
                 stats: Arc::default(),
                 entries: RwLock::default(),
                 tasks: TaskTracker::new(),
+                reconnected: OnceLock::new(),
                 closing: CancellationToken::new(),
             }),
         })
@@ -177,6 +185,12 @@ impl Pool {
     /// When the pool was closed.
     pub fn endpoint(&self, address: &str) -> Result<Endpoint, PoolError> {
         self.entry(address).map(Endpoint::new)
+    }
+
+    /// Rings `bell` whenever an address that was connected before is connected again: with a connection, servers forget what they
+    /// were told over it. The first bell counts.
+    pub fn ring_on_reconnect(&self, bell: Arc<Notify>) {
+        let _ = self.inner.reconnected.set(bell);
     }
 
     /// Sends a request to an address and waits for its answer. When the server says GO_AWAY, the request goes once more over a
@@ -378,11 +392,14 @@ impl Inner {
                 state.backoff.succeeded();
                 state.last_error = None;
                 state.retry_at = None;
-                state.connection = Some(connection.clone());
+                let is_back = state.connection.replace(connection.clone()).is_some();
                 drop(state);
                 Stats::add(&self.stats.opened, 1);
                 tracing::debug!(address = %entry.address, "connected");
                 sender.send_replace(Some(Ok(connection)));
+                if let Some(bell) = self.reconnected.get().filter(|_| is_back) {
+                    bell.notify_one();
+                }
                 Some(driver)
             }
             Err(error) => {
