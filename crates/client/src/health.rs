@@ -90,6 +90,8 @@ pub struct Metrics {
     pub send_unknown: u64,
     /// Attempts beyond the first. A batch counts as one.
     pub send_retries: u64,
+    /// Replies that came when nobody waited for them any more: late, or doubled.
+    pub unwanted_replies: u64,
     /// Time of successful sends, added up.
     pub send_time_total: Duration,
     /// How long sends took, per topic and outcome.

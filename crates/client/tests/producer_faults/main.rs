@@ -7,6 +7,7 @@ mod cuts;
 mod ledger;
 mod order;
 mod outages;
+mod requests;
 mod shutdown;
 mod transactions;
 mod wire;
