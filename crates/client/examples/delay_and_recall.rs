@@ -28,7 +28,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(handle) = receipt.recall_handle() {
         let saved = handle.to_string(); // may live in a database
         let handle: RecallHandle = saved.parse()?;
-        println!("took back {}", producer.recall("Reminders", &handle).await?);
+        match producer.recall("Reminders", &handle).await {
+            Ok(id) => println!("took back {id}"),
+            Err(error) => println!("{error}"), // brokers allow it only with `recallMessageEnable`
+        }
     }
     let consumer = client.push_consumer("reader").subscribe("Reminders", "*").consume_from(ConsumeFrom::Earliest);
     let _consumer = consumer.concurrent(listener).build().await?;
