@@ -74,6 +74,11 @@ impl AutoBatch {
         self
     }
 
+    /// What the timer is set to, so that `max_delay` is the longest wait and not the shortest.
+    fn timer(&self) -> Duration {
+        self.max_delay.saturating_sub(TIMER_STEP).max(TIMER_STEP)
+    }
+
     /// What cannot work (PRO-ACC-02).
     pub(crate) fn check(&self, max_message_bytes: usize) -> Result<(), String> {
         if self.max_delay < Duration::from_millis(1) || self.max_delay > Duration::from_secs(30) {
@@ -92,6 +97,9 @@ impl AutoBatch {
         }
     }
 }
+
+/// Timers fire up to this late: the wheel of timers turns once per millisecond, and rounds up.
+const TIMER_STEP: Duration = Duration::from_millis(1);
 
 /// The batching of one producer.
 #[derive(Debug)]
@@ -284,7 +292,7 @@ fn join(
 /// The task of one batch: waits until it is full or old enough, and sends it.
 async fn linger(core: Arc<Core>, topic: Arc<TopicState>, id: u64, mut full: oneshot::Receiver<Vec<Entry>>) {
     let Some(accumulator) = &core.accumulator else { return };
-    let entries = match tokio::time::timeout(accumulator.options.max_delay, &mut full).await {
+    let entries = match tokio::time::timeout(accumulator.options.timer(), &mut full).await {
         Ok(entries) => entries.ok(),
         Err(_) => match topic.batches.take(id) {
             Some(entries) => Some(entries),
@@ -352,5 +360,17 @@ impl OpenBatches {
         for open in self.state.lock().open.drain(..) {
             drop(open.leave.send(open.entries));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PRO-ACC-02: `max_delay` bounds the wait. A timer set to all of it fires up to 1 ms late.
+    #[test]
+    fn a_timer_that_is_late_still_fires_within_the_delay_and_never_at_once() {
+        let timer = |ms| AutoBatch::default().max_delay(Duration::from_millis(ms)).timer().as_millis();
+        assert_eq!([timer(1), timer(2), timer(10), timer(30_000)], [1, 1, 9, 29_999]);
     }
 }
