@@ -162,6 +162,7 @@ pub fn judge(id: &str, what: &str, figure: Figure, ours: &[Sample], base: &[Samp
     };
     // A rate is better when it is higher, and so is its bar.
     let times = |value: f64| if figure == Figure::Rate && bar < 1.0 { 1.0 / value } else { value };
+    let (least, most) = if times(low) > times(high) { (high, low) } else { (low, high) };
     let (direction, bar_text) = match figure {
         Figure::Rate if bar < 1.0 => ("", format!(">= {} x base", shown(1.0 / bar))),
         Figure::Rate => ("1/", format!(">= 1/{bar} of base")),
@@ -176,8 +177,8 @@ pub fn judge(id: &str, what: &str, figure: Figure, ours: &[Sample], base: &[Samp
             middle(figure, ours),
             middle(figure, base),
             shown(times(ratio)),
-            shown(times(low)),
-            shown(times(high))
+            shown(times(least)),
+            shown(times(most))
         ),
         ratio: Some(ratio / bar),
         verdict,
