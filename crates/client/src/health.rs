@@ -98,8 +98,6 @@ pub struct Metrics {
     pub send_latency: Vec<SendLatency>,
     /// Questions of brokers about transactions that were answered.
     pub transaction_checks: u64,
-    /// Replies that came when nobody waited for them any more.
-    pub unwanted_replies: u64,
     /// Messages that brokers handed out.
     pub received: u64,
     /// Messages that listeners handled.
