@@ -56,8 +56,8 @@ pub(crate) struct Ready {
     _turn: Option<Turn>,
     pub(crate) topic: Arc<TopicState>,
     pub(crate) route: Arc<Route>,
-    /// The queue that the message must go to, if it must go to a certain one. Retries stay there.
-    pub(crate) pinned: Option<MessageQueue>,
+    /// The queue that the message must go to, if it must go to a certain one. Retries stay there. Boxed, as it is rare.
+    pub(crate) pinned: Option<Box<MessageQueue>>,
     pub(crate) parts: Parts,
 }
 
@@ -178,7 +178,7 @@ impl Job {
         let Some(route) = topic.route() else { return Ok(None) };
         let Some(place) = core.window.try_enter(message.body().len()) else { return Ok(None) };
         let body = message.body().clone();
-        let pinned = queue::pin(self, &route)?;
+        let pinned = queue::pin(self, &route)?.map(Box::new);
         let parts = self.parts(body, BodyEncoding::Plain)?;
         Ok(Some(Ready { place: Some(place), _turn: None, topic, route, pinned, parts }))
     }
@@ -199,7 +199,7 @@ impl Job {
         let new_topic_queues = core.options.new_topic_queues;
         let left = self.left();
         let route = core.stack.routes.route(self.message.topic(), Some(new_topic_queues), left).await?;
-        let pinned = queue::pin(self, &route)?;
+        let pinned = queue::pin(self, &route)?.map(Box::new);
         let in_line = entrance.is_some();
         let mut waiting = pinned.as_ref().filter(|_| in_line).map(|queue| Box::pin(topic.order.turn(queue)));
         let mut turn = None;

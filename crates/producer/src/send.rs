@@ -72,7 +72,7 @@ pub(crate) async fn attempt(job: &mut Job, ready: &mut Ready) -> Result<Stored, 
     let mut stored: Option<Box<Stored>> = None;
     loop {
         let queue = match &ready.pinned {
-            Some(queue) => Some(queue.clone()),
+            Some(queue) => Some((**queue).clone()),
             None => queue::choose(&job.core, &ready.topic, &ready.route, last_broker.as_ref(), job.now),
         };
         let began = job.now;
