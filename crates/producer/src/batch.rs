@@ -55,8 +55,9 @@ impl Members {
         let ids: Vec<_> = messages.iter().map(|_| core.ids.next(born_ms)).collect();
         let mut watches = Vec::new();
         if !core.options.interceptors.is_empty() {
+            let began = core.clock();
             for (message, id) in messages.iter_mut().zip(&ids) {
-                let (watch, seen) = Watch::open(core, message, id, false);
+                let (watch, seen) = Watch::open(core, message, id, false, began);
                 watches.push(watch);
                 if let Err(failure) = seen {
                     return (Err((failure, messages)), watches);

@@ -1,4 +1,9 @@
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ferrocket_model::{
     BoxError, DeliveryTime, ErrorKind, Failure, Group, Message, MessageId, SendReceipt, Topic, TransactionState,
@@ -110,12 +115,14 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Shows the message to every interceptor, until one refuses it. Those that have seen it see the end, too.
+    /// Shows the message to every interceptor, until one refuses it. Those that have seen it see the end, too. `began` is by the
+    /// producer's clock.
     pub(crate) fn open(
         core: &Arc<Core>,
         message: &mut Message,
         id: &MessageId,
         is_half: bool,
+        began: Duration,
     ) -> (Self, Result<(), Box<Failure>>) {
         let context = SendContext {
             group: core.group.clone(),
@@ -126,7 +133,7 @@ impl Watch {
             keys: None,
             delivery: message.delivery(),
             is_half,
-            started: tokio::time::Instant::now().into_std(),
+            started: core.moment(began).into_std(),
         };
         let mut watch = Self { core: core.clone(), context, ran: 0, is_open: true };
         for interceptor in &core.options.interceptors {

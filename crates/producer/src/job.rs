@@ -147,8 +147,9 @@ impl Job {
     /// Shows the message to the interceptors. Batches show theirs when they are made.
     pub(crate) fn intercept(&mut self) -> Result<(), Box<Failure>> {
         if !self.core.options.interceptors.is_empty() {
-            let (watch, seen) = Watch::open(&self.core, &mut self.message, &self.id, self.kind == SendKind::Half);
-            self.extra().watches.push(watch);
+            let (watch, seen) =
+                Watch::open(&self.core, &mut self.message, &self.id, self.kind == SendKind::Half, self.started);
+            self.extra().watches = vec![watch];
             return seen;
         }
         Ok(())
