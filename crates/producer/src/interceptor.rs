@@ -65,16 +65,31 @@ pub struct SendContext {
     pub message_id: MessageId,
     /// The size of the body as given.
     pub body_bytes: usize,
-    /// The tag, as interceptors left it; not yet known in [`before_send`](ProducerInterceptor::before_send).
-    pub tag: Option<String>,
-    /// The keys, blanks between them, as interceptors left them.
-    pub keys: Option<String>,
+    /// The properties in wire form, as interceptors left them.
+    properties: String,
     /// When the broker is to hand it out.
     pub delivery: DeliveryTime,
     /// Whether it is a half message.
     pub is_half: bool,
     /// When the send began.
     pub started: Instant,
+}
+
+impl SendContext {
+    /// The tag, as interceptors left it; `None` in [`before_send`](ProducerInterceptor::before_send), which has the message.
+    pub fn tag(&self) -> Option<&str> {
+        self.property(properties::name::TAGS)
+    }
+
+    /// The keys, blanks between them, as interceptors left them; `None` in `before_send`.
+    pub fn keys(&self) -> Option<&str> {
+        self.property(properties::name::KEYS)
+    }
+
+    /// One property, as interceptors left it; `None` in `before_send`.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        properties::find(&self.properties, name)
+    }
 }
 
 /// What an interceptor learns of the end of a transaction.
@@ -129,8 +144,7 @@ impl Watch {
             topic: message.topic().clone(),
             message_id: id.clone(),
             body_bytes: message.body().len(),
-            tag: None,
-            keys: None,
+            properties: String::new(),
             delivery: message.delivery(),
             is_half,
             started: core.moment(began).into_std(),
@@ -149,8 +163,7 @@ impl Watch {
             };
             return (watch, Err(Box::new(refused)));
         }
-        watch.context.tag = message.tag().map(str::to_owned);
-        watch.context.keys = message.property(properties::name::KEYS).map(str::to_owned);
+        watch.context.properties.push_str(message.wire_properties());
         watch.context.delivery = message.delivery();
         (watch, Ok(()))
     }

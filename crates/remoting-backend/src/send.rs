@@ -88,8 +88,24 @@ impl Shared {
     /// A broker that goes away is dialed anew.
     async fn answered_with(&self, error: CallError, request: SendRequest<'_>, endpoint: Endpoint) -> Outcome<Sent> {
         match error {
-            CallError::Answer { code: ResponseCode::GO_AWAY, .. } => self.send_slowly(request).await,
+            CallError::Answer { code: ResponseCode::GO_AWAY, .. } => self.send_anew(request).await,
             error => Err(failed(&error.into(), &request, endpoint.address())),
+        }
+    }
+
+    /// Once more, over a new connection. A second GO_AWAY is an answer.
+    async fn send_anew(&self, request: SendRequest<'_>) -> Outcome<Sent> {
+        let address = self.address_to_send(&request)?;
+        let deadline = request.began + request.timeout;
+        let connection = match self.pool.connection(&address, deadline).await {
+            Ok(connection) => connection,
+            Err(error) => return Err(failed(&error, &request, &address)),
+        };
+        let wire = Wire::new(self, &request);
+        let left = deadline.saturating_duration_since(Instant::now());
+        match connection.call(&wire.message(self, &request), left).await {
+            Ok(answer) => Ok(sent(answer)),
+            Err(error) => Err(failed(&error.into(), &request, &address)),
         }
     }
 
