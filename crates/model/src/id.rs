@@ -17,7 +17,12 @@ pub struct IdGenerator {
     prefix: String,
     /// Milliseconds since 1970 in the upper 48 bits, the counter in the lower 16.
     last: AtomicU64,
+    /// The start of the month of the last calendar computation.
+    month: AtomicU64,
 }
+
+/// What every month has at least.
+const SHORTEST_MONTH_MS: u64 = 28 * 24 * 3_600 * 1_000;
 
 impl IdGenerator {
     /// A generator for this host and process. `process_number` should be random: it takes the place of Java's class-loader
@@ -30,7 +35,7 @@ impl IdGenerator {
         }
         push_hex(&mut prefix, &process_id.to_be_bytes());
         push_hex(&mut prefix, &process_number.to_be_bytes());
-        Self { prefix, last: AtomicU64::new(0) }
+        Self { prefix, last: AtomicU64::new(0), month: AtomicU64::new(0) }
     }
 
     /// The next id. `now_ms` is the wall clock in Unix milliseconds.
@@ -47,13 +52,24 @@ impl IdGenerator {
         let length = self.prefix.len() + 12;
         text[..self.prefix.len()].copy_from_slice(self.prefix.as_bytes());
         let mut at = self.prefix.len();
-        let since = ms.wrapping_sub(month_start_ms(ms)) as u32;
+        let since = ms.wrapping_sub(self.month_start(ms)) as u32;
         for byte in since.to_be_bytes().into_iter().chain(counter.to_be_bytes()) {
             text[at] = HEX[usize::from(byte >> 4)];
             text[at + 1] = HEX[usize::from(byte & 15)];
             at += 2;
         }
         MessageId::from(std::str::from_utf8(&text[..length]).unwrap_or_default())
+    }
+
+    /// The calendar is asked only when the month may be another one.
+    fn month_start(&self, ms: u64) -> u64 {
+        let known = self.month.load(Ordering::Relaxed);
+        if known > 0 && ms >= known && ms - known < SHORTEST_MONTH_MS {
+            return known;
+        }
+        let start = month_start_ms(ms);
+        self.month.store(start, Ordering::Relaxed);
+        start
     }
 }
 

@@ -525,3 +525,17 @@ fn namespaces_are_put_on_and_taken_off_as_java_does() {
     }
     assert_eq!((wrapped, unwrapped), (31, 31));
 }
+
+/// Ids of one generator over the days of several months: each says the milliseconds since its own month began.
+#[test]
+fn ids_count_from_the_start_of_their_own_month_whatever_month_came_before() {
+    let generator = IdGenerator::new("10.0.0.1".parse().unwrap(), 1, 2);
+    let day = 24 * 3_600 * 1_000;
+    let mut ms = 1_700_000_000_000;
+    for step in 0..1_500 {
+        let id = generator.next(ms);
+        let parts = UniqueIdParts::parse(id.as_str()).unwrap();
+        assert_eq!(u64::from(parts.ms_in_month), ms - month_start_ms(ms), "step {step}");
+        ms += day / 4 + 1;
+    }
+}
