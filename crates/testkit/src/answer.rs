@@ -78,10 +78,15 @@ impl Answer {
 
     /// The frame. As 5.5.0, always with a JSON header, whatever the request had.
     pub(crate) fn encode(&self, opaque: i32) -> BytesMut {
+        self.encode_as(self.code, opaque)
+    }
+
+    /// The same with another code.
+    pub(crate) fn encode_as(&self, code: ResponseCode, opaque: i32) -> BytesMut {
         let mut out = BytesMut::new();
         let remark = self.remark.as_deref();
         let format = HeaderFormat::Json;
-        match encode_response(opaque, self.code, remark, &*self.fields, self.body.clone(), format, &mut out) {
+        match encode_response(opaque, code, remark, &*self.fields, self.body.clone(), format, &mut out) {
             Ok(encoded) => out.extend_from_slice(&encoded.body.unwrap_or_default()),
             Err(error) => {
                 let text = error.to_string();

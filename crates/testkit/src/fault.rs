@@ -27,6 +27,8 @@ pub enum Action {
     Disconnect,
     /// The work is done, and the connection is closed instead of an answer.
     ApplyThenDisconnect,
+    /// The work is done, and the answer says this code: a message that is stored, and not as safely as wanted.
+    ApplyThenAnswer(ResponseCode),
     /// The work is not done, and nobody ever answers.
     DropRequest,
     /// The work is done, so many bytes of the answer are written, and the connection is closed.
@@ -93,6 +95,11 @@ impl Fault {
     /// Does the work, then closes the connection instead of answering.
     pub fn apply_then_disconnect(self) -> Self {
         self.with(Action::ApplyThenDisconnect)
+    }
+
+    /// Does the work, and answers as ever, but with this code: 10, 11 and 12 say that a message is stored less safely than wanted.
+    pub fn apply_then_answer(self, code: ResponseCode) -> Self {
+        self.with(Action::ApplyThenAnswer(code))
     }
 
     /// Never answers, and does not do the work.

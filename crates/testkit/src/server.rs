@@ -228,9 +228,11 @@ impl Guest {
         let reply = Reply { connection: self.connection.clone(), opaque: command.opaque, mute: command.is_one_way() };
         let handled = match &verdict.action {
             Action::Answer(code, remark) => Some(Answer::refusal(*code, remark).into()),
-            Action::Pass | Action::ApplyThenDisconnect | Action::CutAnswerAfter(_) | Action::Delay(_) => {
-                Some(self.service.clone().handle(&self.connection, &command))
-            }
+            Action::Pass
+            | Action::ApplyThenDisconnect
+            | Action::ApplyThenAnswer(_)
+            | Action::CutAnswerAfter(_)
+            | Action::Delay(_) => Some(self.service.clone().handle(&self.connection, &command)),
             Action::Disconnect | Action::DropRequest | Action::Garbage(_) => None,
         };
         // Between the work and the answer: whoever sees the one or has the other sees the count too.
@@ -280,7 +282,10 @@ impl Reply {
             _ => {}
         }
         let Some(answer) = answer.filter(|_| !self.mute) else { return };
-        let mut frame = answer.encode(self.opaque);
+        let mut frame = match action {
+            Action::ApplyThenAnswer(code) => answer.encode_as(*code, self.opaque),
+            _ => answer.encode(self.opaque),
+        };
         match action {
             Action::CutAnswerAfter(bytes) => {
                 frame.truncate(*bytes);

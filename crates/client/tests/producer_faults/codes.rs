@@ -1,12 +1,12 @@
 //! R19: what brokers refuse with, code by code.
 
-use ferrocket::{Applied, ServerCode};
+use ferrocket::{Applied, Message, SendStatus, ServerCode};
 use ferrocket_testkit::{Call, Fault, ResponseCode};
 use tokio::time::Instant;
 
 use crate::{
     ledger::Ledger,
-    wire::{SECOND, brokers, connect},
+    wire::{SECOND, brokers, connect, soon},
 };
 
 /// PRO-SEND-03: after these another broker is asked.
@@ -86,4 +86,31 @@ async fn r19_a_code_of_the_users_own_is_retried() {
     }
     assert!(fault.hits() >= 1);
     ledger.check(&cluster);
+}
+
+/// PRO-SEND-06, PRO-SEND-08, R-I1: stored, but not on a slave. With `retry_not_ok` another broker is tried, and what is stored
+/// counts when that one fails; a queue of the user's own is not tried twice, as it would only get the message twice.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_stored_less_safely_is_tried_elsewhere_and_never_lost_for_it() {
+    let cluster = brokers(2).start().await.expect("it starts");
+    let (client, _) = connect(&cluster).await;
+    let producer = client.producer("shop").retry_not_ok(true).max_attempts(2).build().await.expect("it builds");
+    let unsafely = || Fault::on(Call::Send).times(1).apply_then_answer(ResponseCode::FLUSH_SLAVE_TIMEOUT);
+    // Another broker has it safely: two copies, and both are in the receipt.
+    let _ = cluster.fault(unsafely());
+    let receipt = soon(producer.send(Message::new("Orders", "twice"))).await.expect("it is stored");
+    assert_eq!((receipt.status(), receipt.attempts().len()), (SendStatus::Ok, 2));
+    assert_eq!(cluster.messages("Orders").len(), 2);
+    // The other one fails: what there is counts.
+    let _ = cluster.fault(unsafely());
+    let _ = cluster.fault(Fault::on(Call::Send).times(1).answer(ResponseCode::SYSTEM_BUSY, "busy"));
+    let receipt = soon(producer.send(Message::new("Orders", "once"))).await.expect("one broker has it");
+    assert_eq!(receipt.status(), SendStatus::FlushSlaveTimeout);
+    assert_eq!(cluster.messages("Orders").len(), 3);
+    // A queue of its own.
+    let queue = client.queues("Orders").await.expect("known").remove(0);
+    let _ = cluster.fault(unsafely());
+    let receipt = soon(producer.send(Message::new("Orders", "here")).to_queue(&queue)).await.expect("it is stored");
+    assert_eq!((receipt.status(), receipt.attempts().len()), (SendStatus::FlushSlaveTimeout, 0));
+    assert_eq!(cluster.messages("Orders").len(), 4);
 }
