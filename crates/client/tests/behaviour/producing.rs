@@ -49,6 +49,28 @@ async fn a_batch_has_one_receipt_per_message_and_keeps_its_order() {
     client.shutdown().await.unwrap();
 }
 
+/// §5.7: a topic whose batches stay whole in the broker's log; each message has an offset and a receipt of its own all the same.
+#[tokio::test]
+async fn an_inner_batch_has_one_receipt_per_message_and_is_consumed_message_by_message() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let (topic, inbox) = (server.topic_with(1, "+queue.type=BatchCQ").await, Inbox::default());
+    let producer = producer(&client).await;
+    let message = |number: usize| Message::new(&topic, number.to_string()).with_key(format!("k{number}"));
+    let mut receipts = producer.send_batch((0..10).map(message)).await.unwrap();
+    receipts.extend(producer.send_batch((10..15).map(message)).await.unwrap());
+    let consumer = client.push_consumer(server.group()).subscribe(&topic, "*").consume_from(ConsumeFrom::Earliest);
+    let _consumer = consumer.concurrent(inbox.listener()).build().await.unwrap();
+    inbox.wait_for(15).await;
+    for got in inbox.messages() {
+        let number: usize = std::str::from_utf8(got.body()).unwrap().parse().unwrap();
+        assert_eq!(got.id(), receipts[number].message_id());
+        assert_eq!(Some(got.offset()), receipts[number].offset(), "message {number}");
+        assert_eq!(got.keys().collect::<Vec<_>>(), [format!("k{number}")]);
+    }
+    client.shutdown().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_batch_that_brokers_would_refuse_or_lose_is_refused_here() {
     let server = Server::start().await;

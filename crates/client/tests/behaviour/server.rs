@@ -58,13 +58,20 @@ impl Server {
 
     /// A topic of this case alone, on every broker, known to the name server.
     pub(crate) async fn topic(&self, queues: u32) -> Topic {
+        self.topic_with(queues, "").await
+    }
+
+    /// A topic with attributes, such as `+queue.type=BatchCQ`.
+    pub(crate) async fn topic_with(&self, queues: u32, attributes: &str) -> Topic {
         let topic = Topic::from(unique("topic"));
         let name_server = Connection::connect(&self.name_server, Options::default()).await.unwrap();
         let cluster = name_server.call(&GetRoute::new("TBW102"), Duration::from_secs(5)).await.unwrap();
         for broker in &cluster.brokers {
             let master = broker.master.as_deref().unwrap();
             let broker = Connection::connect(master, Options::default()).await.unwrap();
-            broker.call(&CreateTopic::with_queues(&topic, queues), Duration::from_secs(10)).await.unwrap();
+            let mut create = CreateTopic::with_queues(&topic, queues);
+            create.attributes = attributes.to_owned();
+            broker.call(&create, Duration::from_secs(10)).await.unwrap();
         }
         let known = async || name_server.call(&GetRoute::new(&topic), Duration::from_secs(5)).await.is_ok();
         eventually("the topic is known", known).await;
