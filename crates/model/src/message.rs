@@ -53,6 +53,15 @@ pub enum DeliveryTime {
     At(SystemTime),
 }
 
+/// Whether there is a blank of any kind; nearly always the bytes say so.
+fn has_blank(text: &str) -> bool {
+    if text.is_ascii() {
+        text.bytes().any(|byte| byte.is_ascii_whitespace() || byte == 0x0B)
+    } else {
+        text.contains(char::is_whitespace)
+    }
+}
+
 /// See [`Message`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Noted {
@@ -152,7 +161,7 @@ impl Message {
         let key = key.to_string();
         if key.is_empty() {
             self.reject(name::KEYS, "a key must not be empty");
-        } else if key.contains(char::is_whitespace) {
+        } else if has_blank(&key) {
             self.reject(name::KEYS, "a key must not contain blanks, because the wire separates keys by them");
         } else {
             match properties::find(&self.properties, name::KEYS) {

@@ -158,9 +158,16 @@ pub fn find<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     if name.is_empty() || name.contains(NAME_SEPARATOR) { None } else { found }
 }
 
+/// What a few short properties take.
+const FEW_BYTES: usize = 96;
+
 /// Appends a pair. Neither part may contain a separator; callers check with [`is_clean`].
 pub fn push(text: &mut String, name: &str, value: &str) {
-    text.reserve(name.len() + value.len() + 2);
+    let more = name.len() + value.len() + 2;
+    if text.capacity() - text.len() < more {
+        // Room for a few, so that a message is not made anew with each of them.
+        text.reserve(more.max(FEW_BYTES));
+    }
     text.push_str(name);
     text.push(NAME_SEPARATOR);
     text.push_str(value);
@@ -187,5 +194,5 @@ pub fn remove(text: &mut String, name: &str) {
 
 /// Whether a name or value can be written without corrupting the set.
 pub fn is_clean(text: &str) -> bool {
-    !text.contains([NAME_SEPARATOR, PAIR_SEPARATOR])
+    !text.bytes().any(|byte| matches!(byte, 1 | 2))
 }

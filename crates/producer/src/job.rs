@@ -368,7 +368,7 @@ impl Job {
 
 /// The properties of a message as they go on the wire.
 pub(crate) fn member_properties(message: &Message, id: &MessageId, more: &str) -> String {
-    let mut text = String::with_capacity(message.wire_properties().len() + more.len() + 64);
+    let mut text = String::with_capacity(message.wire_properties().len() + more.len() + id.as_str().len() + 24);
     text.push_str(message.wire_properties());
     properties::push(&mut text, name::UNIQ_KEY, id.as_str());
     if !message.says_whether_to_wait() {
