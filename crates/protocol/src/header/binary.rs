@@ -57,10 +57,9 @@ struct BinarySink<'a> {
 impl BinarySink<'_> {
     // Kept apart: they would make the short ways longer.
     #[inline(never)]
-    fn long_name(&mut self, name: &[u8], length: [u8; 4]) {
-        self.tail.put_array(&(name.len() as u16).to_be_bytes());
-        self.tail.put(name);
-        self.tail.put_array(&length);
+    fn long_text(&mut self, name: &[u8], value: &[u8]) {
+        self.tail.put_both(&(name.len() as u16).to_be_bytes(), name);
+        self.tail.put_both(&(value.len() as u32).to_be_bytes(), value);
     }
 
     #[inline(never)]
@@ -72,21 +71,13 @@ impl BinarySink<'_> {
 impl FieldSink for BinarySink<'_> {
     fn text(&mut self, name: &'static str, value: &str) {
         let value = value.as_bytes();
-        let [a, b, c, d] = (value.len() as u32).to_be_bytes();
         match name.as_bytes() {
             // The hottest request has names of one letter.
             [letter] => {
-                let bytes = 7 + value.len();
-                let slot = self.tail.room(bytes).get_mut(..bytes);
-                let Some((start, rest)) = slot.and_then(|slot| slot.split_first_chunk_mut::<7>()) else { return };
-                *start = [0, 1, *letter, a, b, c, d];
-                rest.copy_from_slice(value);
-                self.tail.advance(bytes);
+                let [a, b, c, d] = (value.len() as u32).to_be_bytes();
+                self.tail.put_both(&[0, 1, *letter, a, b, c, d], value);
             }
-            name => {
-                self.long_name(name, [a, b, c, d]);
-                self.tail.put(value);
-            }
+            name => self.long_text(name, value),
         }
     }
 

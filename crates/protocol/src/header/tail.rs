@@ -48,13 +48,36 @@ impl<'a> Tail<'a> {
     /// Writes a piece whose length the compiler knows.
     #[inline]
     pub(crate) fn put_array<const N: usize>(&mut self, bytes: &[u8; N]) {
-        if self.out.len() - self.at < N {
-            self.grow(N);
+        match self.out.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut::<N>) {
+            Some(slot) => {
+                *slot = *bytes;
+                self.at += N;
+            }
+            None => self.put_after_growing(bytes, &[]),
         }
-        if let Some(slot) = self.out.get_mut(self.at..self.at + N) {
-            slot.copy_from_slice(bytes);
+    }
+
+    /// Writes a piece whose length the compiler knows, and one behind it.
+    #[inline]
+    pub(crate) fn put_both<const N: usize>(&mut self, first: &[u8; N], second: &[u8]) {
+        let rest = self.out.get_mut(self.at..).and_then(<[u8]>::split_first_chunk_mut::<N>);
+        if let Some((slot, rest)) = rest
+            && let Some(rest) = rest.get_mut(..second.len())
+        {
+            *slot = *first;
+            self.at += N + second.len();
+            rest.copy_from_slice(second);
+            return;
         }
-        self.at += N;
+        self.put_after_growing(first, second);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_after_growing(&mut self, first: &[u8], second: &[u8]) {
+        self.grow(first.len() + second.len());
+        self.put(first);
+        self.put(second);
     }
 
     /// Where the next piece goes.
