@@ -11,7 +11,7 @@ use ferrocket_model::{
 use crate::{
     core::{Core, now_ms},
     interceptor::Watch,
-    job::{Job, member_properties},
+    job::{Job, wire_properties},
     send::{self, Stored},
     sending::{Plan, SendError},
 };
@@ -97,7 +97,7 @@ pub(crate) fn envelope(core: &Core, messages: &[Message], ids: &[MessageId]) -> 
             return Err(refused(format!("message {} of {}: {invalid}", place + 1, messages.len())));
         }
     }
-    let texts: Vec<_> = messages.iter().zip(ids).map(|(message, id)| member_properties(message, id, "")).collect();
+    let texts: Vec<_> = messages.iter().zip(ids).map(|(message, id)| wire_properties(message, Some(id), "")).collect();
     if let Some(place) = texts.iter().position(|text| text.len() > properties::MAX_BYTES) {
         let invalid = InvalidMessage::PropertiesTooLong { bytes: texts.get(place).map_or(0, String::len) };
         return Err(refused(format!("message {} of {}: {invalid}", place + 1, messages.len())));

@@ -238,7 +238,9 @@ impl Job {
 
     fn parts(&self, body: Bytes, encoding: BodyEncoding) -> Result<Parts, Box<Failure>> {
         let more = self.extra.as_ref().map_or("", |extra| &extra.properties);
-        let properties = member_properties(&self.message, &self.id, more);
+        // An envelope has no id: 4.9 brokers append its properties to those of each message, and the last id would win.
+        let id = (self.kind != SendKind::Batch).then_some(&self.id);
+        let properties = wire_properties(&self.message, id, more);
         if properties.len() > properties::MAX_BYTES {
             let invalid = InvalidMessage::PropertiesTooLong { bytes: properties.len() };
             return Err(invalid_message(&self.message, invalid));
@@ -367,10 +369,13 @@ impl Job {
 }
 
 /// The properties of a message as they go on the wire.
-pub(crate) fn member_properties(message: &Message, id: &MessageId, more: &str) -> String {
-    let mut text = String::with_capacity(message.wire_properties().len() + more.len() + id.as_str().len() + 24);
+pub(crate) fn wire_properties(message: &Message, id: Option<&MessageId>, more: &str) -> String {
+    let id = id.map(MessageId::as_str).unwrap_or_default();
+    let mut text = String::with_capacity(message.wire_properties().len() + more.len() + id.len() + 24);
     text.push_str(message.wire_properties());
-    properties::push(&mut text, name::UNIQ_KEY, id.as_str());
+    if !id.is_empty() {
+        properties::push(&mut text, name::UNIQ_KEY, id);
+    }
     if !message.says_whether_to_wait() {
         properties::push(&mut text, name::WAIT, "true");
     }

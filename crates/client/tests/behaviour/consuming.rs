@@ -153,6 +153,13 @@ async fn start_positions_are_meant_literally() {
     earliest.wait_for(7).await;
     by_time.wait_for(4).await;
     latest.wait_for(1).await;
+    if server.is_4() {
+        // Of a young topic 4.9 says that every group has an offset, 0 (CON-BUG-03), and nobody can tell: all begin there.
+        latest.wait_for(7).await;
+        by_time.wait_for(7).await;
+        client.shutdown().await.unwrap();
+        return;
+    }
     assert_eq!(by_time.counts().len(), 4);
     assert_eq!(latest.counts().into_keys().collect::<Vec<_>>(), [b"6".to_vec()]);
     client.shutdown().await.unwrap();

@@ -53,6 +53,9 @@ async fn a_batch_has_one_receipt_per_message_and_keeps_its_order() {
 #[tokio::test]
 async fn an_inner_batch_has_one_receipt_per_message_and_is_consumed_message_by_message() {
     let server = Server::start().await;
+    if server.lacks("batch topics") {
+        return;
+    }
     let client = server.client().await;
     let (topic, inbox) = (server.topic_with(1, "+queue.type=BatchCQ").await, Inbox::default());
     let producer = producer(&client).await;
@@ -189,7 +192,8 @@ async fn a_committed_transaction_is_delivered_and_one_rolled_back_is_not() {
     let rollback = producer.begin(Message::new(&topic, "rollback")).await.unwrap();
     let (committed, id) = (commit.receipt().status(), commit.message_id().clone());
     assert_eq!(committed, SendStatus::Ok);
-    assert!(commit.transaction_id().is_some());
+    // 4.9 does not name the transaction; what it is ended by is the message's id and place.
+    assert_eq!(commit.transaction_id().is_some(), !server.is_4());
     rollback.rollback().await.unwrap();
     commit.commit().await.unwrap();
     let (receipt, state) = producer
@@ -276,6 +280,9 @@ async fn a_delayed_message_comes_after_its_delay() {
 #[tokio::test]
 async fn a_timer_message_comes_later_and_one_that_is_taken_back_does_not() {
     let server = Server::start().await;
+    if server.lacks("timer messages, which it delivers at once, and no recall") {
+        return;
+    }
     let client = server.client().await;
     let (topic, inbox) = (server.topic(1).await, Inbox::default());
     let consumer = client.push_consumer(server.group()).subscribe(&topic, "*").consume_from(ConsumeFrom::Earliest);
