@@ -62,10 +62,13 @@ fn servers(args: &Args) -> Result<()> {
 }
 
 fn behaviour_on(release: Release, runner: &Runner) -> Result<()> {
+    for (case, missing) in lacking(release) {
+        eprintln!("test: SKIPPED {case}: brokers of {} have no {missing}", release.version());
+    }
     broker::with_cluster(release, &[], |cluster| {
         // The case that stops the broker runs by itself.
         for part in [Part::Others, Part::Recovery] {
-            let mut command = runner.behaviour_suite(part);
+            let mut command = runner.behaviour_suite(part, lacking(release));
             eprintln!("   $ {}", step::shown(&command));
             match cluster.run(&mut command)? {
                 0 => {}
@@ -76,6 +79,20 @@ fn behaviour_on(release: Release, runner: &Runner) -> Result<()> {
     })
 }
 
+/// Cases for which a broker of 4.9 has no counterpart, each with what it lacks. They are left out there, and said aloud:
+/// a case that returns early would count as passed.
+const NOT_ON_4: [(&str, &str); 2] = [
+    ("producing::an_inner_batch_has_one_receipt_per_message_and_is_consumed_message_by_message", "batch topics"),
+    ("producing::a_timer_message_comes_later_and_one_that_is_taken_back_does_not", "timer messages"),
+];
+
+fn lacking(release: Release) -> &'static [(&'static str, &'static str)] {
+    match release {
+        Release::V4_9_7 => &NOT_ON_4,
+        Release::V5_5_0 => &[],
+    }
+}
+
 /// Cases that can run side by side on one broker, and those that stop it.
 #[derive(Clone, Copy)]
 enum Part {
@@ -84,7 +101,7 @@ enum Part {
 }
 
 impl Part {
-    /// The same cases on every release: what a broker of 4.9 does otherwise, or has not, they say themselves.
+    /// The same cases on every release: what a broker of 4.9 does otherwise, they say themselves.
     fn filter(self) -> &'static str {
         match self {
             Self::Recovery => "test(/^recovery::/)",
@@ -118,12 +135,15 @@ impl Runner {
         }
     }
 
-    fn behaviour_suite(&self, part: Part) -> Command {
+    fn behaviour_suite(&self, part: Part, left_out: &[(&str, &str)]) -> Command {
         match self {
             Self::Nextest(program) => {
                 let mut command = nextest(program);
                 let cases = part.filter();
-                let filter = format!("package({}) & binary({BEHAVIOUR_SUITE}) & ({cases})", workspace::UMBRELLA);
+                let mut filter = format!("package({}) & binary({BEHAVIOUR_SUITE}) & ({cases})", workspace::UMBRELLA);
+                for (case, _) in left_out {
+                    filter.push_str(&format!(" & not test(={case})"));
+                }
                 command.args(["--filterset", &filter]);
                 command
             }
@@ -134,6 +154,9 @@ impl Runner {
                     Part::Recovery => command.arg("recovery::"),
                     Part::Others => command.args(["--skip", "recovery::"]),
                 };
+                for (case, _) in left_out {
+                    command.args(["--skip", case]);
+                }
                 command
             }
         }
