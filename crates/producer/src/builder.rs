@@ -147,7 +147,7 @@ impl ProducerBuilder {
     }
 
     /// Whether a message that was stored, but not as safely as wanted, is sent to another broker too. Default: false. When that
-    /// fails, so does the send, with `applied()` saying that it is stored.
+    /// fails, the receipt is that of the first broker, with its [status](SendReceipt::status).
     #[doc(alias = "retryAnotherBrokerWhenNotStoreOK")]
     pub fn retry_not_ok(mut self, retry: bool) -> Self {
         self.retry.retry_not_ok = retry;

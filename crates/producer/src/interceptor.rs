@@ -12,8 +12,9 @@ use ferrocket_model::{
 
 use crate::{SendError, core::Core, job::operation};
 
-/// Sees every message before and after it is sent, each of a batch. All methods have defaults. They run in the order in which they were given, on
-/// the task that sends; a panic in one of them is contained.
+/// Sees every message before and after it is sent, each of a batch. All methods have defaults.
+///
+/// Interceptors run in the order in which they were given, on the task that sends; a panic in one of them is contained.
 ///
 /// A closure `Fn(&mut Message)` is one that only changes messages.
 #[doc(alias = "SendMessageHook")]

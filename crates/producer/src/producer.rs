@@ -86,8 +86,8 @@ impl Producer {
         Sending::new(self.handle.core.clone(), Start::Many(messages, crate::batch::start))
     }
 
-    /// Sends a message and waits until a consumer has [replied](ferrocket_model::ReceivedMessage::reply), within one timeout. Its
-    /// place in the window is free once the request is stored, and [`shutdown`](Self::shutdown) does not wait for replies.
+    /// Sends a message and waits until a consumer has [replied](ferrocket_model::ReceivedMessage::reply), within one timeout. It
+    /// keeps its place in the window until then, and [`shutdown`](Self::shutdown) waits for the reply, too.
     ///
     /// # Errors
     ///
@@ -102,8 +102,8 @@ impl Producer {
         Sending::new(self.handle.core.clone(), Start::One(message, crate::request::start))
     }
 
-    /// Takes a timer message back before it is delivered, by the handle of its receipt. Gives its id. One attempt; the look-up of the
-    /// topic and the request may each take `send_timeout`.
+    /// Takes a timer message back before it is delivered, by the handle of its receipt. Gives its id. One attempt, which the
+    /// look-up of the topic is part of, within `send_timeout`.
     ///
     /// # Errors
     ///
