@@ -81,8 +81,9 @@ pub trait Membership {
     fn announce(&self) -> BoxFuture<'_, ()>;
 
     /// Makes servers learn anew how to reach this client. Brokers keep one way to a client, for replies, and lose it with a
-    /// connection of it that has ended meanwhile; heartbeats alone do not bring it back.
-    fn renew(&self) -> BoxFuture<'static, ()>;
+    /// connection of it that has ended meanwhile; heartbeats alone do not bring it back. Runs in the background and ends with the
+    /// transport; not again for a few seconds, however often it is asked for.
+    fn renew(&self);
 
     /// Leaves a group. Says which servers could not be told; their other members learn it only when the servers notice.
     /// Takes this long at most.

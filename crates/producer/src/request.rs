@@ -1,6 +1,6 @@
 //! Request and reply: a message that waits until a consumer has answered it.
 
-use ferrocket_backend::{BoxFuture, SendKind, spawn};
+use ferrocket_backend::{BoxFuture, SendKind};
 use ferrocket_model::{
     Applied, ErrorKind, Failure, Message, Reply,
     properties::{self, name},
@@ -54,7 +54,7 @@ pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<R
             Ok(Err(failure)) => Err(job.failed(Box::new(failure.with_applied(Applied::Yes)))),
             Err(_) => {
                 // Perhaps the broker has lost the way to us, with an old connection: the next request shall have its reply.
-                drop(spawn(core.stack.backend.renew()));
+                core.stack.backend.renew();
                 let timeout = job.attempts.deadline();
                 let failure = Failure::new(ErrorKind::NoReply, format!("request of topic {}", job.message.topic()))
                     .with_detail(format!("the request is stored, and no reply came within {timeout:?}"))

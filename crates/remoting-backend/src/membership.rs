@@ -17,15 +17,21 @@ use ferrocket_protocol::{
 use futures_core::Stream;
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, Semaphore, mpsc},
     time::Instant,
 };
 
-use crate::{RemotingBackend, backend::unknown_broker, names::Names};
+use crate::{
+    RemotingBackend,
+    backend::{Shared, unknown_broker},
+    names::Names,
+};
 
 /// Events that wait for a member. To consumers they all say "compute anew", so one that finds the queue full adds nothing;
 /// questions to producers are asked again.
 const EVENTS: usize = 64;
+/// Brokers do not learn this client's way anew more often: while they do, replies can miss it.
+const RENEW_PAUSE: Duration = Duration::from_secs(5);
 
 /// Who of this client is a member of what.
 pub(crate) struct Members {
@@ -36,6 +42,8 @@ pub(crate) struct Members {
     groups: Mutex<BTreeMap<Group, Roles>>,
     /// Wakes the heartbeat task.
     changed: Arc<Notify>,
+    /// Held while brokers learn anew how to reach this client.
+    renewing: Arc<Semaphore>,
 }
 
 /// What this client is in a group. A producer and a consumer may share its name.
@@ -55,7 +63,14 @@ struct Consumer {
 
 impl Members {
     pub(crate) fn new(client_id: String, unit_mode: bool, names: Arc<Names>) -> Self {
-        Self { client_id, unit_mode, names, groups: Mutex::default(), changed: Arc::default() }
+        Self {
+            client_id,
+            unit_mode,
+            names,
+            groups: Mutex::default(),
+            changed: Arc::default(),
+            renewing: Arc::new(Semaphore::new(1)),
+        }
     }
 
     /// What sends a heartbeat soon when it rings.
@@ -204,24 +219,14 @@ impl Membership for RemotingBackend {
         Box::pin(self.shared.beat())
     }
 
-    fn renew(&self) -> BoxFuture<'static, ()> {
+    fn renew(&self) {
         let shared = self.shared.clone();
-        Box::pin(async move {
-            let mut inner = Unregister::new(&shared.members.client_id);
-            inner.producer_group = Some(Group::from_static(system::CLIENT_INNER_PRODUCER));
-            let inner = Arc::new(inner);
-            let brokers = shared.brokers.for_heartbeat(false);
-            let calls = brokers.into_iter().map(|(broker, address)| -> BoxFuture<'static, ()> {
-                let (shared, inner) = (shared.clone(), inner.clone());
-                Box::pin(async move {
-                    let operation = || "unregister".to_owned();
-                    // One that cannot be told has nothing to forget.
-                    let _ = shared.call(&broker, &address, &*inner, shared.request_timeout, operation).await;
-                })
-            });
-            side_by_side(calls).await;
-            shared.beat().await;
-        })
+        let Ok(renewing) = shared.members.renewing.clone().try_acquire_owned() else { return };
+        self.shared.spawn(Box::pin(async move {
+            shared.renew().await;
+            tokio::time::sleep(RENEW_PAUSE).await;
+            drop(renewing);
+        }));
     }
 
     fn leave<'a>(&'a self, group: &'a Group, consumer: bool, timeout: Duration) -> BoxFuture<'a, Vec<String>> {
@@ -293,6 +298,26 @@ impl Membership for RemotingBackend {
             let nobody = || unknown_broker(&"any".into(), operation());
             Err(Box::new(last.unwrap_or_else(nobody).with_topic(topic)))
         })
+    }
+}
+
+impl Shared {
+    /// Takes the inner group back everywhere, and announces it anew.
+    async fn renew(self: &Arc<Self>) {
+        let mut inner = Unregister::new(&self.members.client_id);
+        inner.producer_group = Some(Group::from_static(system::CLIENT_INNER_PRODUCER));
+        let inner = Arc::new(inner);
+        let brokers = self.brokers.for_heartbeat(false);
+        let calls = brokers.into_iter().map(|(broker, address)| -> BoxFuture<'static, ()> {
+            let (shared, inner) = (self.clone(), inner.clone());
+            Box::pin(async move {
+                let operation = || "unregister".to_owned();
+                // One that cannot be told has nothing to forget.
+                let _ = shared.call(&broker, &address, &*inner, shared.request_timeout, operation).await;
+            })
+        });
+        side_by_side(calls).await;
+        self.beat().await;
     }
 }
 

@@ -222,6 +222,26 @@ async fn members_are_told_when_another_one_comes_or_goes() {
     assert_eq!(cluster.members("billing"), ["one"]);
 }
 
+/// A thousand requests without a reply ask for it a thousand times. Seen to fail without the pause.
+#[tokio::test(start_paused = true)]
+async fn brokers_learn_the_way_here_anew_once_in_a_while_however_often_that_is_asked_for() {
+    let cluster = cluster().await;
+    let (backend, _) = backend(&cluster, &["mem-ns:9876"], "c");
+    backend.route(orders()).await.expect("a route");
+    backend.join(Member { group: Group::from("shop"), kind: MemberKind::Producer }).await.expect("it joins");
+    for round in 1..=2 {
+        let beats = cluster.requests(Call::Heartbeat);
+        for _ in 0..1_000 {
+            backend.renew();
+            tokio::task::yield_now().await;
+        }
+        soon(cluster.until_requests(Call::Heartbeat, beats + 2)).await;
+        assert_eq!(cluster.requests(Call::Unregister), 2 * round, "once per broker");
+        assert_eq!(cluster.producers("shop"), ["c"]);
+        tokio::time::advance(10 * SECOND).await;
+    }
+}
+
 /// Every member takes its share from the sorted list: one that sorts otherwise would take queues of others. In Java a character
 /// of two units comes before one of the last ones of one unit.
 #[tokio::test(start_paused = true)]
