@@ -1,6 +1,6 @@
 use std::{
     borrow::Cow,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -35,6 +35,13 @@ struct Broker {
     seen: Instant,
 }
 
+impl Broker {
+    fn addresses(&self) -> impl Iterator<Item = &str> {
+        let sends = self.endpoint.as_ref().map(Endpoint::address);
+        self.master.as_deref().into_iter().chain(sends).chain(self.slaves.iter().map(|(_, address)| &**address))
+    }
+}
+
 impl Brokers {
     pub(crate) fn new(vip_channel: bool) -> Self {
         Self { vip_channel, ..Self::default() }
@@ -64,6 +71,14 @@ impl Brokers {
         let names: Vec<_> = route.brokers.iter().map(|broker| BrokerName::from(broker.name.as_str())).collect();
         self.topics.write().insert(topic.clone(), names);
         news
+    }
+
+    /// Drops the connections to addresses that no route names any more, and that `keep` does not want either.
+    pub(crate) fn drop_strangers(&self, pool: &Pool, keep: impl Fn(&str) -> bool) {
+        // Held on, so that no endpoint is made meanwhile that would then be another one than the pool's.
+        let brokers = self.brokers.read();
+        let known: HashSet<&str> = brokers.values().flat_map(Broker::addresses).collect();
+        pool.retain(|address| known.contains(address) || keep(address));
     }
 
     /// The topic is not there any more.
@@ -144,11 +159,9 @@ impl Brokers {
     /// The name of the broker at an address.
     pub(crate) fn name_of(&self, address: &str) -> Option<BrokerName> {
         let brokers = self.brokers.read();
-        let at = |broker: &Broker| {
-            broker.master.as_deref() == Some(address)
-                || broker.endpoint.as_ref().is_some_and(|endpoint| endpoint.address() == address)
-                || broker.slaves.iter().any(|(_, slave)| &**slave == address)
-        };
-        brokers.iter().find(|(_, broker)| at(broker)).map(|(name, _)| name.clone())
+        brokers
+            .iter()
+            .find(|(_, broker)| broker.addresses().any(|known| known == address))
+            .map(|(name, _)| name.clone())
     }
 }

@@ -77,7 +77,8 @@ fn fingerprint(data: &HeartbeatData) -> i32 {
     }
 }
 
-/// Tells every broker who is here, once per interval and whenever somebody asks for it.
+/// Tells every broker who is here, once per interval and whenever somebody asks for it; and drops connections to those that are
+/// gone, once per interval.
 pub(crate) async fn run(shared: Weak<Shared>) {
     let Some(strong) = shared.upgrade() else { return };
     let interval = strong.heartbeat_interval;
@@ -94,13 +95,14 @@ pub(crate) async fn run(shared: Weak<Shared>) {
         if is_asked_for {
             strong.beat().await;
         } else {
+            strong.brokers.drop_strangers(&strong.pool, |address| strong.name_servers.has(address));
             strong.clone().beat_lightly().await;
         }
     }
 }
 
 impl Shared {
-    /// One round, in full: something is new.
+    /// One round, in full: something is new. What brokers were told before counts no more, so the table holds those of now only.
     pub(crate) fn beat(self: &Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
         self.told.forget();
         self.clone().beat_lightly()

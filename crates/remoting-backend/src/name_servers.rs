@@ -44,6 +44,11 @@ impl NameServers {
         state.current = state.addresses.iter().position(|address| Some(address) == current.as_ref()).unwrap_or(0);
     }
 
+    /// Whether an address is in the list.
+    pub(crate) fn has(&self, address: &str) -> bool {
+        self.state.lock().addresses.iter().any(|known| **known == *address)
+    }
+
     /// The server that answered last, and what went wrong last.
     pub(crate) fn health(&self) -> (Option<String>, Option<String>) {
         let state = self.state.lock();

@@ -242,6 +242,33 @@ async fn brokers_learn_the_way_here_anew_once_in_a_while_however_often_that_is_a
     }
 }
 
+/// Seen to fail with a heartbeat task that keeps every address.
+#[tokio::test(start_paused = true)]
+async fn connections_to_addresses_that_nobody_names_any_more_are_dropped() {
+    let (old, new) = (cluster().await, cluster().await);
+    let (to_old, to_new) = (old.connector(), new.connector());
+    let dialer = move |address: String| {
+        let (to_old, to_new) = (to_old.clone(), to_new.clone());
+        async move {
+            match address.strip_prefix("old.") {
+                Some(address) => to_old.connect(address).await,
+                None => to_new.connect(&address).await,
+            }
+        }
+    };
+    let mut config = Config::new(vec!["old.mem-ns:9876".to_owned()], "c");
+    config.dialer = Some(Arc::new(dialer));
+    let backend = RemotingBackend::start(config).expect("options that work");
+    backend.ready(3 * SECOND).await.expect("it answers");
+    backend.update_name_servers(&["mem-ns:9876".to_owned()]);
+    backend.route(orders()).await.expect("a route");
+    assert_eq!((old.connections(), new.connections()), (1, 1));
+    let began = Instant::now();
+    soon(old.until(|old| old.connections() == 0)).await;
+    assert!(began.elapsed() <= 31 * SECOND, "{:?}", began.elapsed());
+    assert_eq!(new.connections(), 1, "the others stay");
+}
+
 /// Every member takes its share from the sorted list: one that sorts otherwise would take queues of others. In Java a character
 /// of two units comes before one of the last ones of one unit.
 #[tokio::test(start_paused = true)]
