@@ -282,10 +282,13 @@ impl ClientBuilder {
             budget: Arc::new(Budget::new(self.max_buffer_bytes)),
             request_timeout: self.request_timeout,
         };
-        let client = Client::new(stack, remoting, self.shutdown_timeout);
-        #[cfg(feature = "trace")]
-        let client = client.traced(self.trace);
-        Ok(client)
+        Ok(Client::new(
+            stack,
+            remoting,
+            self.shutdown_timeout,
+            #[cfg(feature = "trace")]
+            self.trace,
+        ))
     }
 
     fn addresses(&self) -> Result<Vec<String>, SetupError> {

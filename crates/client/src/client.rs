@@ -37,30 +37,22 @@ struct Inner {
 const TRACE_GROUP: &str = "_INNER_TRACE_PRODUCER";
 
 impl Client {
-    pub(crate) fn new(stack: Stack, remoting: Arc<RemotingBackend>, shutdown_timeout: Duration) -> Self {
+    pub(crate) fn new(
+        stack: Stack,
+        remoting: Arc<RemotingBackend>,
+        shutdown_timeout: Duration,
+        #[cfg(feature = "trace")] trace: Option<ferrocket_trace::MessageTrace>,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
+                #[cfg(feature = "trace")]
+                tracer: trace.map(|trace| start_tracer(&stack, trace)),
                 stack,
                 remoting,
                 shutdown_timeout,
                 ending: Ending::new(),
-                #[cfg(feature = "trace")]
-                tracer: None,
             }),
         }
-    }
-
-    /// With message trace. Records go through a producer that ends after all others.
-    #[cfg(feature = "trace")]
-    pub(crate) fn traced(mut self, trace: Option<ferrocket_trace::MessageTrace>) -> Self {
-        use ferrocket_backend::{Managed, Scope};
-        if let (Some(trace), Some(inner)) = (trace, Arc::get_mut(&mut self.inner)) {
-            let own = Stack { scope: Arc::new(Scope::new()), ..inner.stack.clone() };
-            let tracer = Arc::new(ferrocket_trace::Tracer::start(trace, Producer::builder(own, TRACE_GROUP)));
-            inner.stack.scope.add(&(tracer.clone() as Arc<dyn Managed>));
-            inner.tracer = Some(tracer);
-        }
-        self
     }
 
     pub(crate) fn remoting(&self) -> &RemotingBackend {
@@ -213,9 +205,7 @@ impl Client {
                     metrics.send_retries += report.counters.retries;
                     metrics.send_time_total += report.counters.time_total;
                     metrics.transaction_checks += report.counters.checks;
-                    for latency in report.latencies {
-                        metrics.add(latency);
-                    }
+                    metrics.send_latency.extend(report.latencies);
                 }
                 Err(report) => {
                     let Ok(report) = report.downcast::<ConsumerReport>() else { continue };
@@ -231,6 +221,7 @@ impl Client {
                 }
             }
         }
+        metrics.merge_latencies();
         metrics
     }
 
@@ -250,6 +241,16 @@ impl Client {
             })
         })
     }
+}
+
+/// Records of message trace go through a producer of their own, that ends after all others.
+#[cfg(feature = "trace")]
+fn start_tracer(stack: &Stack, trace: ferrocket_trace::MessageTrace) -> Arc<ferrocket_trace::Tracer> {
+    use ferrocket_backend::{Managed, Scope};
+    let own = Stack { scope: Arc::new(Scope::new()), ..stack.clone() };
+    let tracer = Arc::new(ferrocket_trace::Tracer::start(trace, Producer::builder(own, TRACE_GROUP)));
+    stack.scope.add(&(tracer.clone() as Arc<dyn Managed>));
+    tracer
 }
 
 async fn end(stack: Stack, deadline: Duration) -> Vec<Leftover> {

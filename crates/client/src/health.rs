@@ -94,7 +94,7 @@ pub struct Metrics {
     pub unwanted_replies: u64,
     /// Time of successful sends, added up.
     pub send_time_total: Duration,
-    /// How long sends took, per topic and outcome.
+    /// How long sends took, per topic and outcome, in their order.
     pub send_latency: Vec<SendLatency>,
     /// Questions of brokers about transactions that were answered.
     pub transaction_checks: u64,
@@ -123,11 +123,15 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn add(&mut self, latency: SendLatency) {
-        let same = |known: &&mut SendLatency| known.topic == latency.topic && known.outcome == latency.outcome;
-        match self.send_latency.iter_mut().find(same) {
-            Some(known) => known.histogram.add(&latency.histogram),
-            None => self.send_latency.push(latency),
-        }
+    /// Adds up what several producers know of one topic and outcome.
+    pub(crate) fn merge_latencies(&mut self) {
+        self.send_latency.sort_by(|one, two| (&one.topic, one.outcome).cmp(&(&two.topic, two.outcome)));
+        self.send_latency.dedup_by(|next, kept| {
+            let is_same = (&next.topic, next.outcome) == (&kept.topic, kept.outcome);
+            if is_same {
+                kept.histogram.add(&next.histogram);
+            }
+            is_same
+        });
     }
 }

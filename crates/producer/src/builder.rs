@@ -65,6 +65,9 @@ impl Default for FaultTolerance {
     }
 }
 
+/// One attempt's time, unless the user says another.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Options of a producer. Nothing runs before [`build`](Self::build).
 #[must_use = "a builder does nothing until `build().await`"]
 pub struct ProducerBuilder {
@@ -94,7 +97,7 @@ impl ProducerBuilder {
             send_timeout: Duration::from_secs(3),
             retry: RetryPolicy {
                 max_attempts: 3,
-                attempt_timeout: Duration::from_secs(2),
+                attempt_timeout: ATTEMPT_TIMEOUT,
                 retry_unknown: true,
                 retry_not_ok: false,
                 retry_codes: Vec::new(),
@@ -311,7 +314,7 @@ impl ProducerBuilder {
         if attempt.is_zero() {
             return wrong("attempt_timeout", "0 leaves no time for an attempt".to_owned());
         }
-        if attempt > self.send_timeout && attempt != Duration::from_secs(2) {
+        if attempt > self.send_timeout && attempt != ATTEMPT_TIMEOUT {
             let total = self.send_timeout;
             return wrong(
                 "attempt_timeout",

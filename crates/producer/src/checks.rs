@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -29,17 +29,17 @@ const CHECK_LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
     /// How many there can be, and the permits of those that are not.
-    slots: parking_lot::Mutex<Option<(Arc<Semaphore>, u32)>>,
+    slots: OnceLock<(Arc<Semaphore>, u32)>,
     ending: Arc<Notify>,
     is_over: AtomicBool,
 }
 
 impl Checks {
     /// Answers what brokers ask, `concurrency` questions at once; the others wait in a bounded queue, and are asked again when it is
-    /// full. Ends with the producer.
+    /// full. Ends with the producer. Called once.
     pub(crate) fn answer(core: &Arc<Core>, events: EventStream, checker: Arc<dyn DynChecker>, concurrency: u32) {
         let slots = Arc::new(Semaphore::new(concurrency as usize));
-        *core.checks.slots.lock() = Some((slots.clone(), concurrency));
+        let _ = core.checks.slots.set((slots.clone(), concurrency));
         let ending = core.checks.ending.clone();
         drop(spawn(Box::pin(listen(Arc::downgrade(core), events, checker, slots, ending))));
     }
@@ -52,10 +52,9 @@ impl Checks {
 
     /// Takes no further question, and waits for the answers under way. Says how many are still missing.
     pub(crate) async fn drain(&self, until: Instant) -> usize {
-        let slots = self.slots.lock().clone();
-        let Some((slots, concurrency)) = slots else { return 0 };
-        let all = tokio::time::timeout_at(until, slots.acquire_many(concurrency)).await;
-        let missing = if all.is_ok() { 0 } else { concurrency as usize - slots.available_permits() };
+        let Some((slots, concurrency)) = self.slots.get() else { return 0 };
+        let all = tokio::time::timeout_at(until, slots.acquire_many(*concurrency)).await;
+        let missing = if all.is_ok() { 0 } else { *concurrency as usize - slots.available_permits() };
         self.abandon();
         missing
     }

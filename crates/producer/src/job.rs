@@ -91,14 +91,7 @@ impl Job {
                 extra.watches = watches;
                 Ok(job)
             }
-            Err((failure, messages)) => {
-                plan.core.stats.failed(messages.len(), false, 1);
-                let error = SendError::new(failure, messages);
-                for watch in watches {
-                    watch.close(Some(Err(&error)));
-                }
-                Err(error)
-            }
+            Err((failure, messages)) => Err(refused(&plan.core, failure, messages, watches)),
         }
     }
 
@@ -113,14 +106,7 @@ impl Job {
         };
         let mut job = match batch::envelope(core, &members.messages, &members.ids) {
             Ok(envelope) => Self::one(plan, envelope, SendKind::Batch),
-            Err(failure) => {
-                core.stats.failed(members.messages.len(), false, 1);
-                let error = SendError::new(failure, members.messages);
-                for watch in watches {
-                    watch.close(Some(Err(&error)));
-                }
-                return Err(error);
-            }
+            Err(failure) => return Err(refused(core, failure, members.messages, watches)),
         };
         let extra = job.extra();
         extra.members = Some(members);
@@ -413,6 +399,16 @@ impl Parts {
             timeout,
         }
     }
+}
+
+/// A batch that cannot be sent as it is.
+fn refused(core: &Core, failure: Box<Failure>, messages: Vec<Message>, watches: Vec<Watch>) -> SendError {
+    core.stats.failed(messages.len(), false, 1);
+    let error = SendError::new(failure, messages);
+    for watch in watches {
+        watch.close(Some(Err(&error)));
+    }
+    error
 }
 
 /// What is wrong with a message, as a failure of its send.
