@@ -1,21 +1,16 @@
 //! Single sends that leave together do not harm each other.
 
+mod common;
+
 use std::time::Duration;
 
+use common::start;
 use ferrocket::{Client, ErrorKind, Message, producer::AutoBatch};
 use ferrocket_testkit::{Call, TestCluster};
 use futures::future::{join_all, try_join_all};
 
-async fn start() -> (TestCluster, Client) {
-    let cluster = TestCluster::builder().topic("T", 1).in_memory().start().await.expect("it starts");
-    let connector = cluster.connector();
-    let dialer = move |address: String| {
-        let connector = connector.clone();
-        async move { connector.connect(&address).await }
-    };
-    let client = Client::builder().name_servers(cluster.name_servers()).dialer(dialer);
-    let client = client.connect().await.expect("it connects");
-    (cluster, client)
+async fn one_queue() -> (TestCluster, Client) {
+    start(TestCluster::builder().topic("T", 1)).await
 }
 
 fn one_second() -> AutoBatch {
@@ -24,7 +19,7 @@ fn one_second() -> AutoBatch {
 
 #[tokio::test(start_paused = true)]
 async fn small_bodies_with_large_properties_never_make_a_batch_that_is_too_large() {
-    let (cluster, client) = start().await;
+    let (cluster, client) = one_queue().await;
     let producer = client.producer("shop").auto_batch(one_second()).build().await.expect("it builds");
     let property = "p".repeat(20_000);
     let sends = (0..300).map(|n| producer.send(Message::new("T", n.to_string()).with_property("p", &property)));
@@ -35,7 +30,7 @@ async fn small_bodies_with_large_properties_never_make_a_batch_that_is_too_large
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_brokers_would_refuse_fails_alone() {
-    let (cluster, client) = start().await;
+    let (cluster, client) = one_queue().await;
     let producer = client.producer("shop").auto_batch(one_second()).build().await.expect("it builds");
     // Its properties fit, and do not any more once it has an id.
     let tight = Message::new("T", "tight").with_property("p", "p".repeat(32_750));
@@ -47,7 +42,7 @@ async fn a_message_that_brokers_would_refuse_fails_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_an_interceptor_delays_goes_alone_and_the_others_are_sent() {
-    let (cluster, client) = start().await;
+    let (cluster, client) = one_queue().await;
     let delay = |message: &mut Message| {
         if message.tag() == Some("later") {
             *message = message.clone().with_delay_level(1);
@@ -62,7 +57,7 @@ async fn a_message_that_an_interceptor_delays_goes_alone_and_the_others_are_sent
 
 #[tokio::test(start_paused = true)]
 async fn a_send_that_gets_its_place_during_a_shutdown_does_not_wait_for_others() {
-    let (cluster, client) = start().await;
+    let (cluster, client) = one_queue().await;
     let slow = AutoBatch::default().max_delay(Duration::from_secs(30));
     let producer = client.producer("shop").auto_batch(slow).max_in_flight(1).build().await.expect("it builds");
     let sends = ["a", "b"].map(|body| tokio::spawn(producer.send(Message::new("T", body))));

@@ -1,5 +1,7 @@
 //! What users and servers get wrong, and what they are told.
 
+mod common;
+
 use std::{
     sync::{
         Arc,
@@ -8,33 +10,13 @@ use std::{
     time::Duration,
 };
 
+use common::{SECOND, client_of, soon, start};
 use ferrocket::{
     Applied, Client, ConsumeFrom, Credentials, ErrorKind, Message, ReceivedMessage, Secret, ServerCode,
     producer::Compression,
 };
-use ferrocket_testkit::{Call, Fault, TestCluster, TestClusterBuilder};
+use ferrocket_testkit::{Call, Fault, TestCluster};
 use parking_lot::Mutex;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(120 * SECOND, future).await.expect("it should have happened by now")
-}
-
-async fn start(builder: TestClusterBuilder) -> (TestCluster, Client) {
-    let cluster = builder.in_memory().start().await.expect("it starts");
-    let connector = cluster.connector();
-    let client = Client::builder()
-        .name_servers(cluster.name_servers())
-        .dialer(move |address: String| {
-            let connector = connector.clone();
-            async move { connector.connect(&address).await }
-        })
-        .connect()
-        .await
-        .expect("it connects");
-    (cluster, client)
-}
 
 #[tokio::test]
 async fn nothing_listening_at_the_address_is_said_with_address_and_cause() {
@@ -270,17 +252,7 @@ async fn a_listener_that_panics_gets_its_message_again_and_the_consumer_lives() 
 async fn r15_a_body_that_cannot_be_unpacked_is_a_dead_letter_and_harms_no_other() {
     let builder = TestCluster::builder().topic("Orders", 1).retry_delay(Duration::from_millis(10));
     let cluster = builder.in_memory().start().await.expect("it starts");
-    let connector = cluster.connector();
-    let client = Client::builder()
-        .name_servers(cluster.name_servers())
-        .max_body_bytes(64 << 10)
-        .dialer(move |address: String| {
-            let connector = connector.clone();
-            async move { connector.connect(&address).await }
-        })
-        .connect()
-        .await
-        .expect("it connects");
+    let client = client_of(&cluster).max_body_bytes(64 << 10).connect().await.expect("it connects");
     for compression in [Compression::zlib(), Compression::lz4(), Compression::zstd()] {
         let producer = client.producer("bombs").compression(compression).build().await.expect("it builds");
         soon(producer.send(Message::new("Orders", vec![0; 4 << 20]))).await.expect("packed it is small");

@@ -1,6 +1,8 @@
 //! What is logged, and what never is: no contents of messages at any level (S9), nothing at all while all is well, and not a
 //! line per message while a broker is away.
 
+mod common;
+
 use std::{
     fmt::Write,
     sync::{
@@ -10,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use common::client_of;
 use ferrocket::{Client, ConsumeFrom, Message, Outcome, ReceivedMessage, producer::Compression};
 use ferrocket_testkit::{Call, Fault, ResponseCode, TestCluster};
 use parking_lot::Mutex;
@@ -82,17 +85,7 @@ impl Subscriber for Log {
 async fn start() -> (TestCluster, Client) {
     let builder = TestCluster::builder().in_memory().topic("Orders", 4).retry_delay(Duration::from_millis(10));
     let cluster = builder.start().await.expect("it starts");
-    let connector = cluster.connector();
-    let client = Client::builder()
-        .name_servers(cluster.name_servers())
-        .max_body_bytes(64 << 10)
-        .dialer(move |address: String| {
-            let connector = connector.clone();
-            async move { connector.connect(&address).await }
-        })
-        .connect()
-        .await
-        .expect("it connects");
+    let client = client_of(&cluster).max_body_bytes(64 << 10).connect().await.expect("it connects");
     (cluster, client)
 }
 

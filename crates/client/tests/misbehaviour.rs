@@ -1,5 +1,7 @@
 //! Servers that are slow or silent, bodies that lie, and more messages than fit: what a client does about it.
 
+mod common;
+
 use std::{
     sync::{
         Arc,
@@ -9,34 +11,17 @@ use std::{
 };
 
 use bytes::Bytes;
+use common::{SECOND, client_of, soon, start};
 use ferrocket::{
     Client, ConsumeFrom, Message, MessageQueue, ReceivedMessage, consumer::QueueState, producer::Compression,
 };
 use ferrocket_protocol::message::{CompressionKind, SysFlag};
 use ferrocket_protocol::request::{SendForm, SendHeader, SendMessage};
 use ferrocket_remoting::{Connection, Options};
-use ferrocket_testkit::{Call, TestCluster, TestClusterBuilder};
+use ferrocket_testkit::{Call, TestCluster};
 use futures::future::join_all;
 use parking_lot::Mutex;
 use tokio::{sync::Semaphore, time::Instant};
-
-const SECOND: Duration = Duration::from_secs(1);
-
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(120 * SECOND, future).await.expect("it should have happened by now")
-}
-
-async fn in_memory(builder: TestClusterBuilder) -> (TestCluster, Client) {
-    let cluster = builder.in_memory().start().await.expect("it starts");
-    let connector = cluster.connector();
-    let dialer = move |address: String| {
-        let connector = connector.clone();
-        async move { connector.connect(&address).await }
-    };
-    let client =
-        Client::builder().name_servers(cluster.name_servers()).dialer(dialer).connect().await.expect("it connects");
-    (cluster, client)
-}
 
 type Seen = Arc<Mutex<Vec<ReceivedMessage>>>;
 
@@ -53,7 +38,7 @@ fn record(seen: &Seen) -> impl Fn(ReceivedMessage) -> std::future::Ready<()> + S
 #[tokio::test(start_paused = true)]
 async fn r2_a_pull_that_a_silent_broker_holds_is_given_up_in_time_and_the_queue_goes_on_when_it_is_back() {
     const LONG_POLL: Duration = Duration::from_secs(15);
-    let (cluster, client) = in_memory(TestCluster::builder().topic("Orders", 1)).await;
+    let (cluster, client) = start(TestCluster::builder().topic("Orders", 1)).await;
     let (producer, seen) = (client.producer("shop").build().await.expect("it builds"), Seen::default());
     let consumer = client.push_consumer("billing").subscribe("Orders", "*").consume_from(ConsumeFrom::Earliest);
     let consumer = consumer.concurrent(record(&seen)).build().await.expect("it builds");
@@ -81,7 +66,7 @@ async fn r2_a_pull_that_a_silent_broker_holds_is_given_up_in_time_and_the_queue_
 /// R3, R-I6, R-I7, R-I12: it accepts, and never answers. Sends that met it go to the other broker in time; later ones do not meet it.
 #[tokio::test(start_paused = true)]
 async fn r3_a_broker_that_never_answers_costs_each_send_one_attempt_at_most_and_holds_up_nothing_of_the_other_one() {
-    let (cluster, client) = in_memory(TestCluster::builder().brokers(2).topic("Orders", 2)).await;
+    let (cluster, client) = start(TestCluster::builder().brokers(2).topic("Orders", 2)).await;
     let seen = Seen::default();
     let consumer = client.push_consumer("billing").subscribe("Orders", "*").consume_from(ConsumeFrom::Earliest);
     let consumer = consumer.concurrent(record(&seen)).build().await.expect("it builds");
@@ -111,7 +96,7 @@ async fn r3_a_broker_that_never_answers_costs_each_send_one_attempt_at_most_and_
 /// R3: nor is anybody kept waiting who asks a slow broker for less: answers that come late come, each to its own send.
 #[tokio::test(start_paused = true)]
 async fn r3_a_broker_that_takes_a_second_per_answer_answers_all_in_that_second() {
-    let (cluster, client) = in_memory(TestCluster::builder().topic("Orders", 4)).await;
+    let (cluster, client) = start(TestCluster::builder().topic("Orders", 4)).await;
     let producer = client.producer("shop").build().await.expect("it builds");
     let _ = cluster.fault(ferrocket_testkit::Fault::on(Call::Send).delay(SECOND));
     let began = Instant::now();
@@ -197,13 +182,8 @@ async fn s4_what_all_consumers_of_a_client_keep_together_is_bounded_and_everythi
     const BODY: usize = 4 << 10;
     const PULL: usize = 8;
     let cluster = TestCluster::builder().in_memory().topic("Orders", 2).start().await.expect("it starts");
-    let connector = cluster.connector();
-    let dialer = move |address: String| {
-        let connector = connector.clone();
-        async move { connector.connect(&address).await }
-    };
-    let builder = Client::builder().name_servers(cluster.name_servers()).dialer(dialer);
-    let client = builder.max_frame_bytes(128 << 10).max_buffer_bytes(LIMIT).connect().await.expect("it connects");
+    let client =
+        client_of(&cluster).max_frame_bytes(128 << 10).max_buffer_bytes(LIMIT).connect().await.expect("it connects");
     let producer = client.producer("shop").compression(Compression::off()).build().await.expect("it builds");
     for _ in 0..200 {
         soon(producer.send(Message::new("Orders", vec![7; BODY]))).await.expect("it is stored");

@@ -1,32 +1,17 @@
 //! Servers go and come back, answers are lost: what is sent and consumed all the same.
 
+mod common;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use common::{SECOND, soon, start};
 use ferrocket::{Applied, Client, ConsumeFrom, ErrorKind, Message, Producer, PushConsumer, ReceivedMessage};
 use ferrocket_testkit::{Call, Fault, ResponseCode, TestCluster};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-const SECOND: Duration = Duration::from_secs(1);
-
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(120 * SECOND, future).await.expect("it should have happened by now")
-}
-
-async fn start(brokers: usize) -> (TestCluster, Client) {
-    let cluster =
-        TestCluster::builder().in_memory().brokers(brokers).topic("Orders", 2).start().await.expect("it starts");
-    let connector = cluster.connector();
-    let client = Client::builder()
-        .name_servers(cluster.name_servers())
-        .dialer(move |address: String| {
-            let connector = connector.clone();
-            async move { connector.connect(&address).await }
-        })
-        .connect()
-        .await
-        .expect("it connects");
-    (cluster, client)
+async fn brokers(count: usize) -> (TestCluster, Client) {
+    start(TestCluster::builder().brokers(count).topic("Orders", 2)).await
 }
 
 async fn producer(client: &Client) -> Producer {
@@ -72,7 +57,7 @@ async fn until_sent(producer: &Producer) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn r1_sends_succeed_again_within_2_s_when_the_broker_is_back_on_another_port() {
-    let (cluster, client) = start(1).await;
+    let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     send_all(&producer, 0..3).await;
     let before = cluster.broker("broker-0").address();
@@ -87,7 +72,7 @@ async fn r1_sends_succeed_again_within_2_s_when_the_broker_is_back_on_another_po
 
 #[tokio::test(start_paused = true)]
 async fn r1_sends_succeed_again_within_2_s_when_the_broker_is_back_on_the_same_port() {
-    let (cluster, client) = start(1).await;
+    let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     send_all(&producer, 0..3).await;
     cluster.broker("broker-0").stop();
@@ -99,7 +84,7 @@ async fn r1_sends_succeed_again_within_2_s_when_the_broker_is_back_on_the_same_p
 
 #[tokio::test(start_paused = true)]
 async fn r1_with_two_brokers_every_send_succeeds_while_one_is_away() {
-    let (cluster, client) = start(2).await;
+    let (cluster, client) = brokers(2).await;
     let producer = producer(&client).await;
     send_all(&producer, 0..8).await;
     cluster.broker("broker-1").stop();
@@ -113,7 +98,7 @@ async fn r1_with_two_brokers_every_send_succeeds_while_one_is_away() {
 
 #[tokio::test(start_paused = true)]
 async fn r1_a_consumer_resumes_and_loses_nothing_when_the_broker_is_back_on_another_port() {
-    let (cluster, client) = start(1).await;
+    let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     let (consumer, seen) = consumer(&client).await;
     send_all(&producer, 0..50).await;
@@ -134,7 +119,7 @@ async fn r1_a_consumer_resumes_and_loses_nothing_when_the_broker_is_back_on_anot
 
 #[tokio::test(start_paused = true)]
 async fn r1_a_consumer_resumes_within_10_s_when_the_broker_is_back_without_anybody_sending() {
-    let (cluster, client) = start(1).await;
+    let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     send_all(&producer, 0..10).await;
     let (_consumer, seen) = consumer(&client).await;
@@ -153,7 +138,7 @@ async fn r1_a_consumer_resumes_within_10_s_when_the_broker_is_back_without_anybo
 /// heartbeat: until then no producer here would be asked about transactions, or get a reply.
 #[tokio::test(start_paused = true)]
 async fn r1_a_broker_that_lost_a_connection_is_told_at_once_who_is_here_over_the_next_one() {
-    let (cluster, client) = start(1).await;
+    let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     send_all(&producer, 0..1).await;
     soon(cluster.until(|cluster| cluster.producers("shop").len() == 1)).await;
@@ -170,7 +155,7 @@ async fn r1_a_broker_that_lost_a_connection_is_told_at_once_who_is_here_over_the
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_cut_within_the_answer_leaves_the_outcome_unknown() {
-    let (cluster, client) = start(1).await;
+    let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     let cut = cluster.fault(Fault::on(Call::Send).times(1).cut_answer_after(5));
     let error = soon(producer.send(Message::new("Orders", "x")).max_attempts(1)).await.expect_err("the answer is cut");
@@ -190,7 +175,7 @@ async fn a_connection_cut_within_the_answer_leaves_the_outcome_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_cut_within_the_answer_is_made_up_for_by_a_retry() {
-    let (cluster, client) = start(1).await;
+    let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     let _ = cluster.fault(Fault::on(Call::Send).times(1).cut_answer_after(5));
     let receipt = soon(producer.send(Message::new("Orders", "x"))).await.expect("the second attempt succeeds");
@@ -203,7 +188,7 @@ async fn a_connection_cut_within_the_answer_is_made_up_for_by_a_retry() {
 
 #[tokio::test(start_paused = true)]
 async fn without_retry_unknown_a_cut_answer_is_not_retried() {
-    let (cluster, client) = start(1).await;
+    let (cluster, client) = brokers(1).await;
     let producer = client.producer("shop").retry_unknown(false).build().await.expect("it builds");
     let _ = cluster.fault(Fault::on(Call::Send).times(1).apply_then_disconnect());
     let error = soon(producer.send(Message::new("Orders", "x"))).await.expect_err("the answer is lost");
@@ -213,7 +198,7 @@ async fn without_retry_unknown_a_cut_answer_is_not_retried() {
 
 #[tokio::test(start_paused = true)]
 async fn system_busy_is_retried_and_the_attempts_are_in_the_receipt() {
-    let (cluster, client) = start(1).await;
+    let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     let busy = cluster.fault(Fault::on(Call::Send).times(2).answer(ResponseCode::SYSTEM_BUSY, "[PCBUSY_CLEAN_QUEUE]"));
     let receipt = soon(producer.send(Message::new("Orders", "x"))).await.expect("the third attempt succeeds");
@@ -224,7 +209,7 @@ async fn system_busy_is_retried_and_the_attempts_are_in_the_receipt() {
 
 #[tokio::test(start_paused = true)]
 async fn system_busy_for_ever_ends_after_max_attempts_with_the_server_s_words() {
-    let (cluster, client) = start(1).await;
+    let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     let busy = cluster.fault(Fault::on(Call::Send).answer(ResponseCode::SYSTEM_BUSY, "[PCBUSY_CLEAN_QUEUE]"));
     let error = soon(producer.send(Message::new("Orders", "x"))).await.expect_err("the broker is busy");
@@ -237,7 +222,7 @@ async fn system_busy_for_ever_ends_after_max_attempts_with_the_server_s_words() 
 
 #[tokio::test(start_paused = true)]
 async fn go_away_is_retried_over_a_new_connection_without_costing_an_attempt() {
-    let (cluster, client) = start(1).await;
+    let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     let _ = cluster.fault(Fault::on(Call::Send).times(1).answer(ResponseCode::GO_AWAY, "restarting"));
     let receipt = soon(producer.send(Message::new("Orders", "x")).max_attempts(1)).await.expect("it is stored");
@@ -247,7 +232,7 @@ async fn go_away_is_retried_over_a_new_connection_without_costing_an_attempt() {
 
 #[tokio::test(start_paused = true)]
 async fn r2_an_attempt_that_nobody_answers_ends_in_time_for_the_next_one() {
-    let (cluster, client) = start(1).await;
+    let (cluster, client) = brokers(1).await;
     let producer = client.producer("shop").attempt_timeout(SECOND).build().await.expect("it builds");
     let _ = cluster.fault(Fault::on(Call::Send).times(1).drop_request());
     let began = Instant::now();
@@ -257,7 +242,7 @@ async fn r2_an_attempt_that_nobody_answers_ends_in_time_for_the_next_one() {
 
 #[tokio::test(start_paused = true)]
 async fn dropping_a_send_before_its_first_poll_sends_nothing() {
-    let (cluster, client) = start(1).await;
+    let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     send_all(&producer, 0..1).await;
     drop(producer.send(Message::new("Orders", "never")));
@@ -270,7 +255,7 @@ async fn dropping_a_send_before_its_first_poll_sends_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn r5_sends_and_consumers_go_on_while_the_name_server_is_away() {
-    let (cluster, client) = start(1).await;
+    let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     let (_consumer, seen) = consumer(&client).await;
     send_all(&producer, 0..5).await;
@@ -288,7 +273,7 @@ async fn r5_sends_and_consumers_go_on_while_the_name_server_is_away() {
 /// PRO-FLT-06: while a broker is away nobody sends there; a probe finds it back, and it is used within a second.
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_is_away_is_left_alone_and_used_within_1_s_when_it_is_back() {
-    let (cluster, client) = start(2).await;
+    let (cluster, client) = brokers(2).await;
     let producer = producer(&client).await;
     send_all(&producer, 0..8).await;
     cluster.broker("broker-0").stop();
