@@ -362,7 +362,8 @@ pub(crate) fn wire_properties(message: &Message, id: Option<&MessageId>, more: &
     if !id.is_empty() {
         properties::push(&mut text, name::UNIQ_KEY, id);
     }
-    if !message.says_whether_to_wait() {
+    // Nothing is stored of a reply, so there is nothing to wait for; Java leaves it out, too.
+    if !message.says_whether_to_wait() && !message.is_reply() {
         properties::push(&mut text, name::WAIT, "true");
     }
     text.push_str(more);
