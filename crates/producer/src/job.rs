@@ -13,7 +13,7 @@ use crate::{
     batch::{self, Members},
     core::{Core, now_ms},
     interceptor::Watch,
-    queue,
+    queue::{self, Pin},
     sending::{Plan, SendError, Target},
     stats::SendOutcome,
     topics::{TopicState, Turn},
@@ -53,11 +53,12 @@ pub(crate) struct Extra {
 /// What a job has once it may leave.
 pub(crate) struct Ready {
     place: Option<Place>,
-    _turn: Option<Turn>,
+    /// Held until it is stored, or has failed.
+    turn: Option<Turn>,
     pub(crate) topic: Arc<TopicState>,
     pub(crate) route: Arc<Route>,
-    /// The queue that the message must go to, if it must go to a certain one. Retries stay there. Boxed, as it is rare.
-    pub(crate) pinned: Option<Box<MessageQueue>>,
+    /// The queue that the message must go to, if it must go to a certain one. Boxed, as it is rare.
+    pub(crate) pinned: Option<Box<Pin>>,
     pub(crate) parts: Parts,
 }
 
@@ -167,7 +168,7 @@ impl Job {
         let body = message.body().clone();
         let pinned = queue::pin(self, &route)?.map(Box::new);
         let parts = self.parts(body, BodyEncoding::Plain)?;
-        Ok(Some(Ready { place: Some(place), _turn: None, topic, route, pinned, parts }))
+        Ok(Some(Ready { place: Some(place), turn: None, topic, route, pinned, parts }))
     }
 
     /// Waits for a place in the window, for the route, and for its turn; compresses.
@@ -188,7 +189,7 @@ impl Job {
         let route = core.stack.routes.route(self.message.topic(), Some(new_topic_queues), left).await?;
         let pinned = queue::pin(self, &route)?.map(Box::new);
         let in_line = entrance.is_some();
-        let mut waiting = pinned.as_ref().filter(|_| in_line).map(|queue| Box::pin(topic.order.turn(queue)));
+        let mut waiting = pinned.as_ref().filter(|_| in_line).map(|pin| Box::pin(topic.order.turn(&pin.queue)));
         let mut turn = None;
         if let Some(waiting) = &mut waiting {
             // Its place in the line is taken now; whoever stands behind may come in.
@@ -214,7 +215,7 @@ impl Job {
         }
         drop(expected);
         self.now = self.core.clock();
-        Ok(Ready { place, _turn: turn, topic, route, pinned, parts })
+        Ok(Ready { place, turn, topic, route, pinned, parts })
     }
 
     /// Batches are never compressed (PRO-BAT-01).
@@ -371,6 +372,16 @@ pub(crate) fn wire_properties(message: &Message, id: Option<&MessageId>, more: &
 }
 
 impl Ready {
+    /// A sharding key has another queue now: waits for the turn there. What was sent to the old queue and what is sent to the new
+    /// one have no order between them.
+    pub(crate) async fn move_to(&mut self, job: &mut Job, queue: MessageQueue) -> Result<(), Box<Failure>> {
+        if self.turn.take().is_some() {
+            self.turn = Some(job.in_time(self.topic.order.turn(&queue)).await?);
+        }
+        self.pinned = Some(Box::new(Pin { queue, by_key: true }));
+        Ok(())
+    }
+
     /// What is kept while a reply is waited for: the place in the window, and the topic. The next one of its queue may leave.
     pub(crate) fn into_place(self) -> (Option<Place>, Arc<TopicState>) {
         (self.place, self.topic)

@@ -40,7 +40,7 @@ fn finish(mut job: Job, ready: Ready) -> impl Future<Output = Result<(), SendErr
 /// As a send, with one attempt and no answer.
 async fn hand_over(job: &mut Job, ready: &Ready) -> Result<(), Box<Failure>> {
     let queue = match &ready.pinned {
-        Some(queue) => (**queue).clone(),
+        Some(pin) => pin.queue.clone(),
         None => queue::choose(&job.core, &ready.topic, &ready.route, None, job.now)
             .ok_or_else(|| queue::none(&job.message))?,
     };

@@ -13,8 +13,21 @@ use crate::{
     topics::TopicState,
 };
 
+/// The queue that a message must go to. Retries stay there.
+pub(crate) struct Pin {
+    pub(crate) queue: MessageQueue,
+    /// A sharding key chose it. When the queue goes away, the key has another one.
+    pub(crate) by_key: bool,
+}
+
+impl Pin {
+    fn fixed(queue: MessageQueue) -> Self {
+        Self { queue, by_key: false }
+    }
+}
+
 /// The queue that this message must go to, if it must go to a certain one.
-pub(crate) fn pin(job: &mut Job, route: &Route) -> Result<Option<MessageQueue>, Box<Failure>> {
+pub(crate) fn pin(job: &mut Job, route: &Route) -> Result<Option<Pin>, Box<Failure>> {
     let target = std::mem::replace(&mut job.target, Target::Any);
     // A selector sees the first message of a batch.
     let members = job.members().map(|members| members.messages.as_slice());
@@ -27,22 +40,36 @@ pub(crate) fn pin(job: &mut Job, route: &Route) -> Result<Option<MessageQueue>, 
             )
             .with_option("to_queue"),
         )),
-        Target::Queue(queue) => Ok(Some(queue)),
-        Target::Select(select) => selected(&*select, message, route).map(Some),
+        Target::Queue(queue) => Ok(Some(Pin::fixed(queue))),
+        Target::Select(select) => selected(&*select, message, route).map(Pin::fixed).map(Some),
         Target::Any => match &job.core.options.select_queue {
-            Some(select) => selected(&**select as &Selector, message, route).map(Some),
+            Some(select) => selected(&**select as &Selector, message, route).map(Pin::fixed).map(Some),
             None => {
-                let queue = |message: &Message| {
-                    message.sharding_key().and_then(|key| queue_of_key(&route.publish, key)).cloned()
-                };
-                let first = queue(message);
-                if members.is_some_and(|members| members.iter().any(|member| queue(member) != first)) {
+                let first = queue_of(message, route);
+                if members.is_some_and(|members| members.iter().any(|member| queue_of(member, route) != first)) {
                     return Err(mixed_keys(message));
                 }
-                Ok(first)
+                Ok(first.map(|queue| Pin { queue: queue.clone(), by_key: true }))
             }
         },
     }
+}
+
+/// Where the key of a message belongs now, if that is another queue than the one that it was sent to, which is gone.
+pub(crate) fn moved(job: &Job, pin: &Pin, route: &Route) -> Option<MessageQueue> {
+    if !pin.by_key || route.publish.contains(&pin.queue) {
+        return None;
+    }
+    let members = job.members().map(|members| members.messages.as_slice());
+    let mut queues =
+        members.unwrap_or(std::slice::from_ref(&job.message)).iter().map(|message| queue_of(message, route));
+    let first = queues.next()??;
+    // Keys of a batch that have no queue in common any more: it fails where it is, and its sender can split it.
+    queues.all(|queue| queue == Some(first)).then(|| first.clone())
+}
+
+fn queue_of<'a>(message: &Message, route: &'a Route) -> Option<&'a MessageQueue> {
+    queue_of_key(&route.publish, message.sharding_key()?)
 }
 
 fn selected<F>(select: &F, message: &Message, route: &Route) -> Result<MessageQueue, Box<Failure>>

@@ -72,7 +72,7 @@ pub(crate) async fn attempt(job: &mut Job, ready: &mut Ready) -> Result<Stored, 
     let mut stored: Option<Box<Stored>> = None;
     loop {
         let queue = match &ready.pinned {
-            Some(queue) => Some((**queue).clone()),
+            Some(pin) => Some(pin.queue.clone()),
             None => queue::choose(&job.core, &ready.topic, &ready.route, last_broker.as_ref(), job.now),
         };
         let began = job.now;
@@ -129,12 +129,20 @@ async fn again(
         return Err(failure);
     }
     if refresh_route {
-        // Whatever it says: a route that is still wrong fails the next attempt.
-        let refreshed = tokio::time::timeout(left / 2, core.stack.routes.refresh(job.message.topic())).await;
+        // Whatever it says: a route that is still wrong fails the next attempt. A key has no other queue to try meanwhile.
+        let (routes, topic) = (&core.stack.routes, job.message.topic());
+        let refreshed = match &ready.pinned {
+            Some(pin) if pin.by_key => tokio::time::timeout(left / 2, routes.refresh_past(topic, &ready.route)).await,
+            _ => tokio::time::timeout(left / 2, routes.refresh(topic)).await,
+        };
         if let Ok(Ok(fresh)) = refreshed
             && !fresh.publish.is_empty()
         {
+            let moved = ready.pinned.as_ref().and_then(|pin| queue::moved(job, pin, &fresh));
             ready.route = fresh;
+            if let Some(queue) = moved {
+                ready.move_to(job, queue).await?;
+            }
         }
     }
     if !pause.is_zero() {

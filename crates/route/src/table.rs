@@ -172,6 +172,26 @@ impl RouteTable {
         self.look_up(&entry, TRIGGER_INTERVAL).await
     }
 
+    /// As [`refresh`](Self::refresh), for those who can do nothing with the route that they have: where that is still the one that
+    /// is known, and was looked up a moment ago, it waits until it may be looked up again.
+    ///
+    /// # Errors
+    ///
+    /// As [`refresh`](Self::refresh).
+    pub async fn refresh_past(&self, topic: &Topic, wrong: &Arc<Route>) -> Outcome<Arc<Route>> {
+        let entry = self.entry(topic);
+        let last = entry.state.lock().looked_up;
+        let found = self.look_up(&entry, TRIGGER_INTERVAL).await;
+        let is_old = entry.state.lock().looked_up == last;
+        match last {
+            Some(last) if is_old && found.as_ref().is_ok_and(|found| Arc::ptr_eq(found, wrong)) => {
+                tokio::time::sleep_until(last + TRIGGER_INTERVAL).await;
+                self.look_up(&entry, TRIGGER_INTERVAL).await
+            }
+            _ => found,
+        }
+    }
+
     /// The route of a topic, each time it changes; the first one as soon as it is known.
     pub fn watch(&self, topic: &Topic) -> RouteWatch {
         if self.ending.is_cancelled() {

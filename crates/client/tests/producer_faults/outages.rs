@@ -120,6 +120,32 @@ async fn r6_added_queues_are_used_and_removed_ones_cost_no_send() {
     assert!(ledger.counts().0 == 40 && cluster.messages("Orders").iter().all(|message| message.queue().id() == 0));
 }
 
+/// R6: the queue of a sharding key is removed under its sends: they go to the queue that the key has now, one after the other.
+/// Seen to fail with sends that stay at the queue that they began with.
+#[tokio::test(start_paused = true)]
+async fn r6_keys_whose_queue_is_removed_go_to_the_one_that_they_have_now() {
+    let cluster = brokers(1).start().await.expect("it starts");
+    let (client, _) = connect(&cluster).await;
+    let producer = client.producer("shop").build().await.expect("it builds");
+    let keyed = |n: usize| Message::new("Orders", n.to_string()).with_sharding_key("c");
+    let first = soon(producer.send(keyed(0))).await.expect("it is stored");
+    assert_eq!(first.queue().expect("a queue").id(), 1);
+    cluster.create_topic("Orders", 1);
+    for sent in soon(join_all((1..=20).map(|n| producer.send(keyed(n))))).await {
+        let receipt = sent.expect("it is stored");
+        assert_eq!(receipt.queue().expect("a queue").id(), 0);
+    }
+    let bodies = cluster.messages("Orders").iter().map(|message| message.body().to_vec()).collect::<Vec<_>>();
+    let expected = (1..=20).map(|n: usize| n.to_string().into_bytes()).collect::<Vec<_>>();
+    assert_eq!(bodies, expected, "what was in the other queue went with it");
+    let batch = (21..=22).map(keyed);
+    cluster.create_topic("Orders", 2);
+    tokio::time::sleep(61 * SECOND).await;
+    soon(producer.send(keyed(0))).await.expect("it is stored in the other queue again");
+    cluster.create_topic("Orders", 1);
+    soon(producer.send_batch(batch)).await.expect("a batch moves, too");
+}
+
 /// R6: the topic is gone, and there again.
 #[tokio::test(start_paused = true)]
 async fn r6_a_topic_that_is_deleted_is_said_to_be_gone_and_found_again_at_once() {
