@@ -108,15 +108,44 @@ pub(crate) fn text(value: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(value).map_err(|_| DecodeError::Utf8("an ext field"))
 }
 
+/// Finds the fields of a header by their names; the last of several wins. Compiled once, and not once per header.
+pub(crate) fn pick<'a>(
+    mut fields: Fields<'a>,
+    names: &[&str],
+    values: &mut [Option<Cow<'a, [u8]>>],
+) -> Result<(), DecodeError> {
+    while let Some(item) = fields.next_raw() {
+        let (name, value) = item?;
+        let place = names.iter().position(|known| *known.as_bytes() == *name);
+        if let Some(slot) = place.and_then(|place| values.get_mut(place)) {
+            *slot = Some(value);
+        }
+    }
+    Ok(())
+}
+
+/// Reads a field that must be there. Kept apart: headers have many fields of few types.
+#[inline(never)]
+pub(crate) fn required<T: FieldValue>(name: &'static str, value: Option<&[u8]>) -> Result<T, DecodeError> {
+    read_value(name, value.ok_or(DecodeError::MissingField(name))?)
+}
+
+/// Reads a field that may be there.
+#[inline(never)]
+pub(crate) fn optional<T: FieldValue>(name: &'static str, value: Option<&[u8]>) -> Result<Option<T>, DecodeError> {
+    value.map(|value| read_value(name, value)).transpose()
+}
+
 /// Reads one field as its type.
 #[inline]
 pub(crate) fn read_value<T: FieldValue>(name: &'static str, value: &[u8]) -> Result<T, DecodeError> {
     let text = text(value)?;
-    T::from_text(text).ok_or_else(|| DecodeError::Field {
-        name,
-        value: text.chars().take(40).collect(),
-        expected: T::EXPECTED,
-    })
+    T::from_text(text).ok_or_else(|| unreadable(name, text, T::EXPECTED))
+}
+
+#[cold]
+fn unreadable(name: &'static str, text: &str, expected: &'static str) -> DecodeError {
+    DecodeError::Field { name, value: text.chars().take(40).collect(), expected }
 }
 
 /// The ext fields of a command that was read: an iterator over names and values, borrowed where nothing was escaped. Unknown
@@ -226,16 +255,11 @@ macro_rules! header_fields {
         impl $name {
             #[allow(unused_mut, unused_variables, reason = "headers without fields")]
             pub(crate) fn read_fields(command: &$crate::Command) -> Result<Self, $crate::DecodeError> {
-                $(let mut $field: Option<$type> = None;)*
-                let mut fields = command.fields();
-                while let Some(item) = fields.next_raw() {
-                    let (name, value) = item?;
-                    $(if *name == *$wire.as_bytes() {
-                        $field = Some($crate::field::header_fields!(@read $kind $type, $wire, &value));
-                        continue;
-                    })*
-                }
-                Ok(Self { $($field: $crate::field::header_fields!(@take $kind $field $wire),)* })
+                const NAMES: &[&str] = &[$($wire),*];
+                let mut values = [const { None }; NAMES.len()];
+                $crate::field::pick(command.fields(), NAMES, &mut values)?;
+                let mut values = values.iter().map(|value| value.as_deref());
+                Ok(Self { $($field: $crate::field::header_fields!(@take $kind $type, $wire, values.next().flatten()),)* })
             }
         }
     };
@@ -243,14 +267,14 @@ macro_rules! header_fields {
     (@type dft $type:ty) => { $type };
     (@type pos $type:ty) => { $type };
     (@type opt $type:ty) => { Option<$type> };
-    (@take req $field:ident $wire:literal) => { $field.ok_or($crate::DecodeError::MissingField($wire))? };
-    (@read pos $type:ty, $wire:literal, $value:expr) => {
-        <$type>::try_from($crate::field::read_value::<i64>($wire, $value)?).unwrap_or(0)
+    (@take req $type:ty, $wire:literal, $value:expr) => { $crate::field::required::<$type>($wire, $value)? };
+    (@take pos $type:ty, $wire:literal, $value:expr) => {
+        <$type>::try_from($crate::field::required::<i64>($wire, $value)?).unwrap_or(0)
     };
-    (@read $kind:ident $type:ty, $wire:literal, $value:expr) => { $crate::field::read_value::<$type>($wire, $value)? };
-    (@take pos $field:ident $wire:literal) => { $field.ok_or($crate::DecodeError::MissingField($wire))? };
-    (@take dft $field:ident $wire:literal) => { $field.unwrap_or_default() };
-    (@take opt $field:ident $wire:literal) => { $field };
+    (@take dft $type:ty, $wire:literal, $value:expr) => {
+        $crate::field::optional::<$type>($wire, $value)?.unwrap_or_default()
+    };
+    (@take opt $type:ty, $wire:literal, $value:expr) => { $crate::field::optional::<$type>($wire, $value)? };
     (@new $name:ident [$($params:tt)*] [$($inits:tt)*] req $field:ident: $type:ty, $($rest:tt)*) => {
         $crate::field::header_fields!(@new $name [$($params)* $field: impl Into<$type>,] [$($inits)* $field: $field.into(),] $($rest)*);
     };
