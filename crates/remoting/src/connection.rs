@@ -79,7 +79,7 @@ impl Connection {
             let stream = dial(&dialer, &address, options.connect_timeout).await?;
             let (connection, driver) = Self::over(stream, address.into(), options, events, Arc::default());
             // Ends with the last handle: `CloseOnDrop` tells it.
-            tokio::spawn(driver);
+            spawn(Box::pin(driver));
             Ok(connection)
         })
     }
@@ -92,8 +92,12 @@ impl Connection {
         stats: Arc<Stats>,
     ) -> (Self, Driver) {
         let now = Instant::now();
-        let mut extra_fields = options.extra_fields.clone();
-        extra_fields.sort_by_key(|(name, _)| *name);
+        // Each put where it belongs: they are few, and a sorting algorithm is 6 KB in every program.
+        let mut extra_fields = Vec::with_capacity(options.extra_fields.len());
+        for field in &options.extra_fields {
+            let at = extra_fields.partition_point(|(name, _)| *name <= field.0);
+            extra_fields.insert(at, field.clone());
+        }
         let shared = Arc::new(Shared {
             extra_fields,
             address,
@@ -196,6 +200,11 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("address", &self.shared().address).finish_non_exhaustive()
     }
+}
+
+/// Starts a task. All of this crate are of one type: what a runtime compiles for each type is then in a program once.
+pub(crate) fn spawn(task: BoxFuture<'static, ()>) {
+    drop(tokio::spawn(task));
 }
 
 /// Dials within the limit.

@@ -18,7 +18,7 @@ use crate::{
     CallError, CloseCause, ConnectError, Connection, Dialer, Endpoint, Inbound, InvalidOptions, Options, StatsSnapshot,
     backoff::{Backoff, CALL_INTERVAL},
     call::{Encode, Exchange, read},
-    connection::dial,
+    connection::{dial, spawn},
     inbound::Events,
     stats::Stats,
 };
@@ -370,7 +370,8 @@ impl Inner {
         state.dialing = Some(receiver.clone());
         state.last_dial = Some(now);
         drop(state);
-        self.tasks.spawn(self.clone().dial(entry.clone(), sender));
+        let dial = self.clone().dial(entry.clone(), sender);
+        spawn(Box::pin(self.tasks.track_future(dial)));
         Ok(Look::Dialing(receiver))
     }
 

@@ -171,15 +171,16 @@ impl TopicRoute {
 
     /// The queues that can be read (INS-RTE-07); no master is needed.
     pub fn subscribe_queues(&self, topic: &Topic) -> Vec<MessageQueue> {
-        let mut found: Vec<MessageQueue> = self
-            .queue_data
-            .iter()
-            .filter(|data| data.perm & PERM_READ != 0)
-            .flat_map(|data| queues(topic, &data.broker_name, data.read_queue_nums))
-            .take(MAX_QUEUES)
-            .collect();
-        found.sort_unstable();
-        found.dedup();
+        let mut readable = self.sorted_queue_data();
+        readable.retain(|data| data.perm & PERM_READ != 0);
+        // Of a broker that is named twice, all queues count; they begin at 0.
+        let most = |same: &[&QueueData]| same.iter().map(|data| data.read_queue_nums).max().unwrap_or(0);
+        let same_broker = |one: &&QueueData, two: &&QueueData| one.broker_name == two.broker_name;
+        let brokers =
+            || readable.chunk_by(same_broker).filter_map(|same| Some((&same.first()?.broker_name, most(same))));
+        let counts = brokers().map(|(_, count)| count.min(Self::MAX_QUEUES_PER_BROKER) as usize);
+        let mut found = Vec::with_capacity(counts.sum::<usize>().min(MAX_QUEUES));
+        found.extend(brokers().flat_map(|(broker, count)| queues(topic, broker, count)).take(MAX_QUEUES));
         found
     }
 
@@ -333,5 +334,18 @@ mod tests {
         assert!(queues.iter().all(|queue| queue.topic().as_str() == "New"));
         let found: Vec<_> = queues.iter().map(|queue| (queue.broker().as_str(), queue.id())).collect();
         assert_eq!(found, [("a", 0), ("a", 1), ("a", 2), ("a", 3), ("c", 0), ("c", 1)]);
+    }
+
+    /// INS-RTE-07.
+    #[test]
+    fn queues_to_read_are_sorted_and_a_broker_that_is_named_twice_has_each_queue_once() {
+        let data = |broker: &str, queues: u32, perm: u32| {
+            format!("{{\"brokerName\":\"{broker}\",\"perm\":{perm},\"readQueueNums\":{queues},\"writeQueueNums\":1}}")
+        };
+        let lists = [data("b", 1, 6), data("a", 2, 6), data("c", 9, 2), data("a", 3, 4), data("a", 9, 2)].join(",");
+        let route = TopicRoute::read_body(format!("{{\"queueDatas\":[{lists}]}}").as_bytes()).expect("a good route");
+        let queues = route.subscribe_queues(&Topic::from("t"));
+        let found: Vec<_> = queues.iter().map(|queue| (queue.broker().as_str(), queue.id())).collect();
+        assert_eq!(found, [("a", 0), ("a", 1), ("a", 2), ("b", 0)]);
     }
 }
