@@ -9,6 +9,7 @@
 mod capability;
 mod ending;
 mod latency;
+mod locks;
 mod membership;
 mod offsets;
 mod pull;
@@ -28,6 +29,7 @@ pub use capability::Capability;
 pub use ending::Ending;
 pub use futures_core::future::BoxFuture;
 pub use latency::{Latencies, LatencyHistogram};
+pub use locks::Locks;
 pub use membership::{ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, ServerEvent, Subscription};
 pub use offsets::Offsets;
 pub use pull::{PullOutcome, PullRequest, Pulled, Pulls};
@@ -46,7 +48,19 @@ pub type Outcome<T> = Result<T, Box<Failure>>;
 
 /// All roles of a transport. One value is one cluster.
 pub trait Backend:
-    Routes + Sends + Transactions + Replies + Recalls + Pulls + Offsets + Membership + SendBacks + Send + Sync + 'static
+    Routes
+    + Sends
+    + Transactions
+    + Replies
+    + Recalls
+    + Pulls
+    + Offsets
+    + Locks
+    + Membership
+    + SendBacks
+    + Send
+    + Sync
+    + 'static
 {
     /// What the transport, and the servers behind it as far as they are known, can do.
     fn supports(&self, capability: Capability) -> bool;

@@ -40,6 +40,8 @@ pub enum MemberKind {
 pub struct ConsumerMember {
     /// What it wants, its retry topic included.
     pub subscriptions: Vec<Subscription>,
+    /// Whether every member gets every message.
+    pub is_broadcast: bool,
     /// Where a new group begins.
     pub consume_from: ConsumeFrom,
 }
@@ -77,6 +79,9 @@ pub trait Membership {
     /// it is told later.
     fn join(&self, member: Member) -> BoxFuture<'_, Outcome<Joined>>;
 
+    /// Changes what the consumer of a group wants, and tells the servers now. Does nothing when this client has none there.
+    fn resubscribe<'a>(&'a self, group: &'a Group, subscriptions: Vec<Subscription>) -> BoxFuture<'a, ()>;
+
     /// Tells the servers now, instead of at the next interval: subscriptions changed, or a broker is new.
     fn announce(&self) -> BoxFuture<'_, ()>;
 
@@ -92,7 +97,8 @@ pub trait Membership {
     /// Takes a group off this client without telling anybody, for handles that are dropped: servers notice by the next heartbeat.
     fn forget(&self, group: &Group, consumer: bool);
 
-    /// The ids of a consumer group's members, sorted as Java sorts texts. `topic` says where to ask.
+    /// The ids of a consumer group's members, sorted as Java sorts texts. `topic` says where to ask. An id is there once per
+    /// connection under which it is known: twice, when two clients have the same one.
     ///
     /// # Errors
     ///

@@ -261,7 +261,11 @@ async fn start(core: Arc<Core>, concurrency: usize) -> Result<PushConsumer, Setu
             tracing::warn!(topic = %subscription.topic, %failure, "subscribed to a topic without a route; it is waited for");
         }
     }
-    let member = ConsumerMember { subscriptions: core.subscriptions.clone(), consume_from: core.options.consume_from };
+    let member = ConsumerMember {
+        subscriptions: core.subscriptions.clone(),
+        is_broadcast: false,
+        consume_from: core.options.consume_from,
+    };
     let member = Member { group: core.group.clone(), kind: MemberKind::Consumer(member) };
     let joining = Joining { core: Some(&core) };
     let joined = core.stack.backend.join(member).await;

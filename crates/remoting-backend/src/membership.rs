@@ -7,7 +7,8 @@ use std::{
 };
 
 use ferrocket_backend::{
-    BoxFuture, ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, Outcome, ServerEvent, side_by_side,
+    BoxFuture, ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, Outcome, ServerEvent, Subscription,
+    side_by_side,
 };
 use ferrocket_model::{ConsumeFrom, ErrorKind, Failure, Group, Topic, java_string_order, system};
 use ferrocket_protocol::{
@@ -71,6 +72,10 @@ impl Members {
             changed: Arc::default(),
             renewing: Arc::new(Semaphore::new(1)),
         }
+    }
+
+    pub(crate) fn client_id(&self) -> &str {
+        &self.client_id
     }
 
     /// What sends a heartbeat soon when it rings.
@@ -146,7 +151,7 @@ impl Members {
             consume_from_where: from.to_owned(),
             consume_type: "CONSUME_PASSIVELY".to_owned(),
             group_name: self.names.group(group).to_string(),
-            message_model: "CLUSTERING".to_owned(),
+            message_model: if member.is_broadcast { "BROADCASTING" } else { "CLUSTERING" }.to_owned(),
             subscription_data_set: subscriptions
                 .map(|subscription| {
                     SubscriptionData::new(
@@ -184,6 +189,12 @@ impl Members {
         Ok(Box::pin(Events(receiver)))
     }
 
+    fn resubscribe(&self, group: &Group, subscriptions: Vec<Subscription>) {
+        if let Some(consumer) = self.groups.lock().get_mut(group).and_then(|roles| roles.consumer.as_mut()) {
+            consumer.member.subscriptions = subscriptions;
+        }
+    }
+
     /// Returns whether nobody of this client is left in that role.
     fn remove(&self, group: &Group, consumer: bool) -> bool {
         let mut groups = self.groups.lock();
@@ -212,6 +223,13 @@ impl Membership for RemotingBackend {
             let events = self.shared.members.add(member)?;
             self.shared.beat().await;
             Ok(Joined { events })
+        })
+    }
+
+    fn resubscribe<'a>(&'a self, group: &'a Group, subscriptions: Vec<Subscription>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            self.shared.members.resubscribe(group, subscriptions);
+            self.shared.beat().await;
         })
     }
 
@@ -289,7 +307,6 @@ impl Membership for RemotingBackend {
                 match self.shared.call(&broker, &address, &request, timeout, operation).await {
                     Ok(mut list) => {
                         list.consumer_id_list.sort_unstable_by(|one, two| java_string_order(one, two));
-                        list.consumer_id_list.dedup();
                         return Ok(list.consumer_id_list);
                     }
                     Err(failure) => last = Some(failure),

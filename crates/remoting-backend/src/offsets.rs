@@ -61,7 +61,7 @@ impl Offsets for RemotingBackend {
 }
 
 impl RemotingBackend {
-    fn wire_queue(&self, queue: &MessageQueue) -> MessageQueue {
+    pub(crate) fn wire_queue(&self, queue: &MessageQueue) -> MessageQueue {
         MessageQueue::new(&*self.shared.names.topic(queue.topic()), queue.broker(), queue.id())
     }
 

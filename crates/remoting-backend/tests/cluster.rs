@@ -10,10 +10,10 @@ use std::{
 };
 
 use ferrocket_backend::{
-    Backend, ConsumerMember, EventStream, Member, MemberKind, Membership, RouteRequest, Routes, ServerEvent,
+    Backend, ConsumerMember, EventStream, Locks, Member, MemberKind, Membership, RouteRequest, Routes, ServerEvent,
     Subscription,
 };
-use ferrocket_model::{Applied, ConsumeFrom, ErrorKind, Filter, Group, Topic};
+use ferrocket_model::{Applied, BrokerName, ConsumeFrom, ErrorKind, Filter, Group, MessageQueue, Topic};
 use ferrocket_remoting_backend::{Config, RemotingBackend};
 use ferrocket_testkit::{Call, TestCluster};
 use tokio::time::Instant;
@@ -58,6 +58,7 @@ fn consumer(group: &str) -> Member {
         group: Group::from(group),
         kind: MemberKind::Consumer(ConsumerMember {
             subscriptions: vec![subscription],
+            is_broadcast: false,
             consume_from: ConsumeFrom::Earliest,
         }),
     }
@@ -220,6 +221,38 @@ async fn members_are_told_when_another_one_comes_or_goes() {
     two.leave(&Group::from("billing"), true, 3 * SECOND).await;
     assert!(matches!(next(&mut joined.events).await, Some(ServerEvent::MembersChanged)));
     assert_eq!(cluster.members("billing"), ["one"]);
+}
+
+/// CON-ORD-02. Seen to fail with an answer that names every queue that was asked for.
+#[tokio::test(start_paused = true)]
+async fn a_queue_is_locked_for_one_client_at_a_time_until_it_gives_it_back() {
+    let cluster = cluster().await;
+    let (one, _) = backend(&cluster, &["mem-ns:9876"], "one");
+    let (two, _) = backend(&cluster, &["mem-ns:9876"], "two");
+    one.route(orders()).await.expect("a route");
+    two.route(orders()).await.expect("a route");
+    let (group, broker) = (Group::from("billing"), BrokerName::from("broker-0"));
+    let queues = [0, 1].map(|id| MessageQueue::new("Orders", "broker-0", id));
+    assert_eq!(one.lock(&group, &broker, &queues[..1]).await.expect("an answer"), queues[..1]);
+    assert_eq!(two.lock(&group, &broker, &queues).await.expect("an answer"), queues[1..]);
+    assert_eq!(one.lock(&group, &broker, &queues).await.expect("an answer"), queues[..1], "kept");
+    two.unlock(&group, &broker, &queues).await.expect("what others hold is left alone");
+    assert_eq!(one.lock(&group, &broker, &queues).await.expect("an answer"), queues);
+    cluster.broker("broker-0").stop();
+    let failure = one.lock(&group, &broker, &queues).await.expect_err("nobody is there");
+    assert_eq!((failure.kind(), failure.broker()), (ErrorKind::BrokerUnreachable, Some(&broker)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_subscription_reaches_the_brokers_at_once() {
+    let cluster = cluster().await;
+    let (backend, _) = backend(&cluster, &["mem-ns:9876"], "c");
+    backend.route(orders()).await.expect("a route");
+    let _joined = backend.join(consumer("billing")).await.expect("it joins");
+    let beats = cluster.requests(Call::Heartbeat);
+    let other = Subscription { topic: Topic::from("Other"), filter: Filter::all(), version: 2 };
+    backend.resubscribe(&Group::from("billing"), vec![other]).await;
+    assert_eq!(cluster.requests(Call::Heartbeat), beats + 2, "both brokers");
 }
 
 /// A thousand requests without a reply ask for it a thousand times. Seen to fail without the pause.

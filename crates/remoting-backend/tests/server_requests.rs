@@ -146,7 +146,11 @@ async fn join(backend: &RemotingBackend, group: &str, kind: MemberKind) -> Event
 
 fn consuming() -> MemberKind {
     let subscription = Subscription { topic: Topic::from("Orders"), filter: Filter::all(), version: 1 };
-    MemberKind::Consumer(ConsumerMember { subscriptions: vec![subscription], consume_from: ConsumeFrom::Earliest })
+    MemberKind::Consumer(ConsumerMember {
+        subscriptions: vec![subscription],
+        is_broadcast: false,
+        consume_from: ConsumeFrom::Earliest,
+    })
 }
 
 async fn event(events: &mut EventStream) -> ServerEvent {
