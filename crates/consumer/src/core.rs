@@ -18,10 +18,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     AllocateQueues, ConsumerHealth, ConsumerReport, QueueHealth,
-    dispatch::{self, Ready},
+    deliver::{self, Ready, retry::Retries},
     listener::AnyListener,
     queue::Queue,
-    retry::Retries,
     stats::Stats,
 };
 
@@ -142,7 +141,7 @@ impl Core {
         let before = self.concurrency.swap(workers, Ordering::AcqRel);
         for number in before..workers {
             // Workers end by themselves, so that a handler is never dropped by the end of its task.
-            self.spawn_to_its_end(Box::pin(dispatch::work(self.clone(), number)));
+            self.spawn_to_its_end(Box::pin(deliver::work(self.clone(), number)));
         }
         self.ready.wake_all();
     }

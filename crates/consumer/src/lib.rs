@@ -8,32 +8,27 @@
 //! topic. What was delivered and not settled when a member dies comes again, to whoever owns the queue then.
 //!
 //! This crate does not know codes, sockets or heartbeats. Start reading at [`PushConsumer`], then `queue::puller` (the way in),
-//! `dispatch` (to listeners and back) and `rebalance` (who owns which queue).
+//! `deliver` (to listeners and back) and `rebalance` (who owns which queue).
 #![doc = include_str!("../README.md")]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod allocate;
-mod builder;
 mod core;
-mod dispatch;
-mod handler;
+mod deliver;
 mod health;
 mod listener;
 mod outcome;
 mod push;
 mod queue;
 mod rebalance;
-mod retry;
-mod start;
 mod stats;
 #[cfg(test)]
 #[path = "../tests/common/mod.rs"]
 mod vectors;
 
 pub use allocate::{AllocateQueues, Allocation, Average};
-pub use builder::{Concurrent, NoListener, PushConsumerBuilder};
 pub use health::{ConsumerHealth, QueueHealth, QueueState};
 pub use listener::{BatchListener, Listener};
 pub use outcome::{BatchOutcome, IntoBatchOutcome, IntoOutcome, Outcome};
-pub use push::PushConsumer;
+pub use push::{Concurrent, NoListener, PushConsumer, PushConsumerBuilder};
 pub use stats::{ConsumeCounters, ConsumerReport};

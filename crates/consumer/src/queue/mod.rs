@@ -1,5 +1,6 @@
 //! One queue that this consumer owns: its buffer, its pull loop, and why it stands still if it does.
 
+pub(crate) mod begin;
 mod buffer;
 pub(crate) mod puller;
 

@@ -9,8 +9,7 @@ use tokio::time::Instant;
 use crate::{
     Allocation,
     core::Core,
-    queue::{Queue, puller},
-    start,
+    queue::{Queue, begin, puller},
 };
 
 /// The net, should a notice be lost.
@@ -156,7 +155,7 @@ async fn give_up(core: &Arc<Core>, revoked: &[MessageQueue]) {
 
 /// Finds where the queue begins, and starts its pull loop. When the offset cannot be read nothing starts.
 async fn take_over(core: &Arc<Core>, subscription: &Subscription, queue: MessageQueue) -> bool {
-    let (offset, stored) = match start::position(core, &queue).await {
+    let (offset, stored) = match begin::position(core, &queue).await {
         Ok(found) => found,
         Err(error) => {
             tracing::warn!(%queue, %error, "where to begin is not known; the queue is not started yet");

@@ -18,10 +18,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     AllocateQueues, Average, BatchListener, Listener, PushConsumer,
     core::{self, Buffered, Core, Options},
-    dispatch::Ready,
+    deliver::{
+        Ready,
+        retry::{self, Retries},
+    },
     listener::{AnyListener, Erased},
     rebalance,
-    retry::{self, Retries},
     stats::Stats,
 };
 

@@ -1,3 +1,5 @@
+mod builder;
+
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
@@ -7,6 +9,8 @@ use ferrocket_backend::{ShutdownError, ShuttingDown};
 use ferrocket_model::{Group, MessageQueue};
 
 use crate::{ConsumerHealth, core::Core};
+
+pub use builder::{Concurrent, NoListener, PushConsumerBuilder};
 
 /// A running consumer. Cheap to clone; all clones are one consumer.
 ///

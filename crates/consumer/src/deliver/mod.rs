@@ -1,5 +1,8 @@
 //! From the buffers to the listeners and back: workers take from the queues that have something, in turn, and settle.
 
+mod handler;
+pub(crate) mod retry;
+
 use std::{
     collections::VecDeque,
     sync::{
@@ -12,14 +15,10 @@ use ferrocket_model::ReceivedMessage;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{
-    Outcome,
-    core::Core,
-    handler::{self, Handled},
-    listener::AnyListener,
-    queue::Queue,
-    retry::Returned,
-};
+use crate::{Outcome, core::Core, listener::AnyListener, queue::Queue};
+
+use handler::Handled;
+use retry::Returned;
 
 /// The queues that have something to hand out. A queue stands in it once at most, so it is as long as the assignment.
 #[derive(Default)]
