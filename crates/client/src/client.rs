@@ -213,6 +213,7 @@ impl Client {
                     metrics.consumed += report.counters.consumed;
                     metrics.consume_failed += report.counters.failed;
                     metrics.dead_lettered += report.counters.dead_lettered;
+                    metrics.skipped += report.counters.skipped;
                     metrics.handler_panics += report.counters.panics;
                     metrics.consume_time_total += report.counters.time_total;
                     metrics.buffered += report.health.buffered as u64;

@@ -53,6 +53,16 @@ impl Health {
                     QueueState::PermissionDenied => {
                         problems.push(format!("group {group}: {name} stands still, the broker refuses"));
                     }
+                    QueueState::OffsetUnknown { since } => problems.push(format!(
+                        "group {group}: {name} is not started, where to begin could not be read for {:.0?}",
+                        since.elapsed()
+                    )),
+                    QueueState::LockLost { since } => problems.push(format!(
+                        "group {group}: {name} is not started, its lock could not be had for {:.0?}",
+                        since.elapsed()
+                    )),
+                    QueueState::StuckAt { offset, since } => problems
+                        .push(format!("group {group}: {name} is stuck at offset {offset} for {:.0?}", since.elapsed())),
                     _ => {}
                 }
             }
@@ -106,6 +116,8 @@ pub struct Metrics {
     pub consume_failed: u64,
     /// Messages that went to a dead-letter topic.
     pub dead_lettered: u64,
+    /// Broadcast messages that failed for good and were passed over.
+    pub skipped: u64,
     /// Listeners that panicked.
     pub handler_panics: u64,
     /// Time in listeners, added up.

@@ -50,6 +50,7 @@ pub use ferrocket_model::{
     LookupError, Message, MessageId, MessageQueue, NotARequest, RecallHandle, ReceivedMessage, Remedy, Reply, Secret,
     SeekTo, SendReceipt, SendStatus, ServerCode, SetupError, Topic, blocking,
 };
+pub use ferrocket_offset_store::OffsetStore;
 pub use ferrocket_producer::{
     Producer, ProducerInterceptor, RecallError, SendError, Sending, Transaction, TransactionChecker, TransactionError,
     TransactionProducer, TransactionState,
@@ -102,8 +103,9 @@ pub mod producer {
 /// Options and extension points of consumers.
 pub mod consumer {
     pub use ferrocket_consumer::{
-        AllocateQueues, Allocation, Average, BatchListener, BatchOutcome, Concurrent, ConsumerHealth, IntoBatchOutcome,
-        IntoOutcome, Listener, NoListener, Outcome, PushConsumer, PushConsumerBuilder, QueueHealth, QueueState,
+        AllocateQueues, Allocation, AssignmentChange, Average, BatchListener, BatchOutcome, Concurrent, ConsumeContext,
+        ConsumeReport, ConsumerHealth, ConsumerInterceptor, Delivery, DeliveryStream, IntoBatchOutcome, IntoOutcome,
+        Listener, NoListener, Orderly, Outcome, PushConsumer, PushConsumerBuilder, QueueHealth, QueueState, Streaming,
     };
 }
 

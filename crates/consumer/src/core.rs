@@ -1,6 +1,6 @@
 use std::{
     any::Any,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ferrocket_backend::{BoxFuture, Ending, LAST_WORD, Leftover, Managed, Stage, Subscription, spawn};
+use ferrocket_backend::{BoxFuture, Ending, LAST_WORD, Leftover, Managed, Stage, spawn};
 use ferrocket_model::{ConsumeFrom, Group, MessageQueue};
 use ferrocket_offset_store::Progress;
 use ferrocket_route::Stack;
@@ -17,15 +17,23 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    AllocateQueues, ConsumerHealth, ConsumerReport, QueueHealth,
+    AllocateQueues, AssignmentChange, ConsumerHealth, ConsumerReport, QueueHealth, QueueState,
     deliver::{self, Ready, retry::Retries},
+    interceptor::Interceptors,
     listener::AnyListener,
     queue::Queue,
+    rebalance::locks,
     stats::Stats,
+    subscription::Subscriptions,
 };
 
 /// Checked options.
 pub(crate) struct Options {
+    pub(crate) order: Order,
+    /// Every member gets every message.
+    pub(crate) is_broadcast: bool,
+    /// Progress may go with pulls, because brokers keep it.
+    pub(crate) commits_with_pulls: bool,
     pub(crate) consume_from: ConsumeFrom,
     pub(crate) max_attempts: u32,
     pub(crate) pull_batch: u32,
@@ -37,7 +45,22 @@ pub(crate) struct Options {
     pub(crate) max_offset_span: u64,
     pub(crate) commit_interval: Duration,
     pub(crate) handler_timeout: Duration,
+    pub(crate) suspend: Duration,
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) interceptors: Interceptors,
+    pub(crate) on_assignment: Option<Arc<OnAssignment>>,
+}
+
+/// Hears of changes.
+pub(crate) type OnAssignment = dyn Fn(&AssignmentChange) + Send + Sync;
+
+/// In which order messages of one queue are handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Side by side.
+    Any,
+    /// One after the other.
+    Kept,
 }
 
 /// What all handles and tasks of one consumer share.
@@ -45,7 +68,7 @@ pub(crate) struct Core {
     pub(crate) stack: Stack,
     pub(crate) group: Group,
     pub(crate) options: Options,
-    pub(crate) subscriptions: Vec<Subscription>,
+    pub(crate) subscriptions: Subscriptions,
     pub(crate) strategy: Arc<dyn AllocateQueues>,
     pub(crate) listener: AnyListener,
     pub(crate) progress: Progress,
@@ -53,8 +76,12 @@ pub(crate) struct Core {
     pub(crate) retries: Retries,
     pub(crate) stats: Stats,
     pub(crate) buffered: Buffered,
-    /// The queues owned now. Changed by the rebalance task only.
+    /// The queues owned now. Changed by the rebalance task, by the one that keeps locks, and by the shutdown.
     pub(crate) queues: Mutex<BTreeMap<MessageQueue, Arc<Queue>>>,
+    /// Queues on their way to another member: their last messages are in listeners.
+    pub(crate) leaving: Mutex<BTreeSet<MessageQueue>>,
+    /// Queues that are ours and cannot be started, with the reason.
+    pub(crate) missing: Mutex<BTreeMap<MessageQueue, QueueState>>,
     /// Asks for a rebalance.
     pub(crate) rebalance: Notify,
     /// Messages in listeners, and who waits for their end.
@@ -119,6 +146,11 @@ impl Core {
         self.paused.load(Ordering::Acquire)
     }
 
+    /// Whether brokers must say that a queue is ours alone before anything of it is handed out (CON-ORD-01).
+    pub(crate) fn needs_locks(&self) -> bool {
+        self.options.order == Order::Kept && !self.options.is_broadcast
+    }
+
     pub(crate) fn budget_has_room(&self) -> bool {
         self.buffered.budget.has_room()
     }
@@ -151,17 +183,21 @@ impl Core {
         if offsets.is_empty() || !queue.is_owned() {
             return;
         }
-        let (committable, messages, bytes) = {
+        let (committable, messages, bytes, is_empty) = {
             let mut buffer = queue.buffer.lock();
             let before = (buffer.len(), buffer.retained_bytes());
             for offset in offsets {
                 buffer.settle(*offset);
             }
-            (buffer.committable(), before.0 - buffer.len(), before.1 - buffer.retained_bytes())
+            (buffer.committable(), before.0 - buffer.len(), before.1 - buffer.retained_bytes(), buffer.len() == 0)
         };
         self.buffered.remove(messages, bytes);
         if self.progress.with(|table| table.advance(queue.id(), committable)) {
-            queue.status.lock().last_progress = Some(Instant::now());
+            let mut status = queue.status.lock();
+            status.last_progress = Some(Instant::now());
+            if is_empty {
+                status.busy_since = None;
+            }
         }
         queue.room.notify_one();
     }
@@ -191,29 +227,43 @@ impl Core {
 
     pub(crate) fn health(&self) -> ConsumerHealth {
         let queues: Vec<_> = self.queues.lock().values().cloned().collect();
-        let queues = queues.into_iter().map(|queue| {
-            let (position, committed) =
-                self.progress.with(|table| (table.position(queue.id()), table.stored(queue.id())));
-            let status = queue.status.lock();
-            QueueHealth {
-                queue: queue.id().clone(),
-                state: status.state.clone(),
-                position,
-                committed,
-                lag: status.max_offset.zip(position).map(|(max, position)| max.saturating_sub(position)),
-                last_progress: status.last_progress,
-            }
-        });
+        let now = Instant::now();
+        let mut health: Vec<_> = queues
+            .into_iter()
+            .map(|queue| {
+                let (position, committed) =
+                    self.progress.with(|table| (table.position(queue.id()), table.stored(queue.id())));
+                let state = queue.state(now);
+                let status = queue.status.lock();
+                QueueHealth {
+                    queue: queue.id().clone(),
+                    state,
+                    position,
+                    committed,
+                    lag: status.max_offset.zip(position).map(|(max, position)| max.saturating_sub(position)),
+                    last_progress: status.last_progress,
+                }
+            })
+            .collect();
+        health.extend(self.missing.lock().iter().map(|(queue, state)| QueueHealth {
+            queue: queue.clone(),
+            state: state.clone(),
+            position: None,
+            committed: None,
+            lag: None,
+            last_progress: None,
+        }));
+        health.sort_by(|one, two| one.queue.cmp(&two.queue));
         ConsumerHealth {
             group: self.group.clone(),
-            queues: queues.collect(),
+            queues: health,
             buffered: self.buffered.messages(),
             buffered_bytes: self.buffered.bytes(),
             running_handlers: self.running.load(Ordering::Acquire),
         }
     }
 
-    /// Stops pulling, lets handlers finish, commits, leaves.
+    /// Stops pulling, lets handlers finish, commits, unlocks, leaves.
     pub(crate) fn shut_down(
         self: &Arc<Self>,
         deadline: Duration,
@@ -222,37 +272,41 @@ impl Core {
         self.shutdown.run(move || Box::pin(async move { core.end_within(deadline).await }))
     }
 
+    /// Waits until no message is in a listener. Gives back how many still are when the time is over.
+    async fn until_idle(&self, until: Instant) -> usize {
+        loop {
+            let idle = self.idle.notified();
+            let running = self.running.load(Ordering::Acquire);
+            if running == 0 || tokio::time::timeout_at(until, idle).await.is_err() {
+                return running;
+            }
+        }
+    }
+
     async fn end_within(self: Arc<Self>, deadline: Duration) -> Vec<Leftover> {
         let mut leftovers = Vec::new();
         let group = || self.group.to_string();
         let until = Instant::now() + deadline;
+        let left = || until.saturating_duration_since(Instant::now()).max(LAST_WORD);
         self.ending.cancel();
         self.ready.wake_all();
-        loop {
-            let idle = self.idle.notified();
-            let running = self.running.load(Ordering::Acquire);
-            if running == 0 {
-                break;
-            }
-            if tokio::time::timeout_at(until, idle).await.is_err() {
-                leftovers.push(Leftover::Handlers { group: group(), messages: running });
-                self.abort.cancel();
-                break;
-            }
+        let running = self.until_idle(until).await;
+        if running > 0 {
+            leftovers.push(Leftover::Handlers { group: group(), messages: running });
+            self.abort.cancel();
         }
-        let queues: Vec<_> = self.queues.lock().values().cloned().collect();
+        let queues: Vec<_> = std::mem::take(&mut *self.queues.lock()).into_values().collect();
         // Even at the deadline a last attempt is made to store what is settled.
-        let left = until.saturating_duration_since(Instant::now()).max(self.stack.request_timeout);
-        let unstored = self.progress.flush(left).await;
+        let unstored = self.progress.flush(left()).await;
         if !unstored.is_empty() {
             leftovers.push(Leftover::Offsets { group: group(), queues: unstored.len() });
         }
-        for queue in queues {
-            self.let_go(&queue);
+        for queue in &queues {
+            self.let_go(queue);
         }
-        self.queues.lock().clear();
-        let left = until.saturating_duration_since(Instant::now()).max(LAST_WORD);
-        let untold = self.stack.backend.leave(&self.group, true, left).await;
+        // Only now may somebody else begin where we ended (CON-LIFE-09).
+        locks::release(&self, &queues, left()).await;
+        let untold = self.stack.backend.leave(&self.group, true, left()).await;
         leftovers.extend(untold.into_iter().map(|address| Leftover::Unregister { address }));
         self.tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await;
@@ -281,9 +335,14 @@ pub(crate) async fn commit_regularly(core: Arc<Core>) {
         if ended && core.shutdown.has_begun() {
             return; // the shutdown commits
         }
+        if ended {
+            // The last handle was dropped: handlers run on, and what they settle is stored.
+            core.until_idle(Instant::now() + core.options.shutdown_timeout).await;
+        }
         core.progress.flush(core.stack.request_timeout).await;
         if ended {
-            return;
+            let queues: Vec<_> = core.queues.lock().values().filter(|queue| queue.is_idle()).cloned().collect();
+            return locks::release(&core, &queues, core.stack.request_timeout).await;
         }
     }
 }

@@ -72,4 +72,21 @@ pub enum QueueState {
     },
     /// The broker refuses: permission, group or topic are missing.
     PermissionDenied,
+    /// Where to begin could not be read; nothing is pulled until it is.
+    OffsetUnknown {
+        /// Since when.
+        since: Instant,
+    },
+    /// The queue is ours and its lock is not: another member has it, or its broker cannot be asked. Where an order is kept.
+    LockLost {
+        /// Since when.
+        since: Instant,
+    },
+    /// The first message has been in a listener, or waited for its next attempt, for a minute or longer.
+    StuckAt {
+        /// Its offset.
+        offset: u64,
+        /// Since when.
+        since: Instant,
+    },
 }

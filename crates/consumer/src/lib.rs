@@ -16,19 +16,25 @@ mod allocate;
 mod core;
 mod deliver;
 mod health;
+mod interceptor;
 mod listener;
 mod outcome;
 mod push;
 mod queue;
 mod rebalance;
 mod stats;
+mod subscription;
 #[cfg(test)]
 #[path = "../tests/common/mod.rs"]
 mod vectors;
 
 pub use allocate::{AllocateQueues, Allocation, Average};
 pub use health::{ConsumerHealth, QueueHealth, QueueState};
+pub use interceptor::{ConsumeContext, ConsumeReport, ConsumerInterceptor};
 pub use listener::{BatchListener, Listener};
 pub use outcome::{BatchOutcome, IntoBatchOutcome, IntoOutcome, Outcome};
-pub use push::{Concurrent, NoListener, PushConsumer, PushConsumerBuilder};
+pub use push::{
+    AssignmentChange, Concurrent, Delivery, DeliveryStream, NoListener, Orderly, PushConsumer, PushConsumerBuilder,
+    Streaming,
+};
 pub use stats::{ConsumeCounters, ConsumerReport};

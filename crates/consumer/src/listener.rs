@@ -14,6 +14,7 @@ use crate::{BatchOutcome, IntoBatchOutcome, IntoOutcome, Outcome};
 /// A panic is contained and counts as a failure. The future is dropped in two cases only: the handler timeout, and the deadline
 /// of a shutdown; the message comes again then.
 #[doc(alias = "MessageListenerConcurrently")]
+#[doc(alias = "MessageListenerOrderly")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a listener",
     note = "use `async fn(ReceivedMessage) -> Result<(), E>`, a closure `async |message: ReceivedMessage| ...` \
@@ -138,13 +139,15 @@ impl<L: BatchListener> DynBatchListener for Erased<L> {
 pub(crate) enum AnyListener {
     Single(Arc<dyn DynListener>),
     Batch(usize, Arc<dyn DynBatchListener>),
+    /// None: messages are taken by who polls for them.
+    Stream,
 }
 
 impl AnyListener {
     /// The most messages of one call.
     pub(crate) fn max(&self) -> usize {
         match self {
-            Self::Single(_) => 1,
+            Self::Single(_) | Self::Stream => 1,
             Self::Batch(max, _) => *max,
         }
     }

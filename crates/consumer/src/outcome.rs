@@ -6,6 +6,7 @@ use ferrocket_model::BoxError;
 /// What became of a message in a listener.
 #[derive(Debug)]
 #[doc(alias = "ConsumeConcurrentlyStatus")]
+#[doc(alias = "ConsumeOrderlyStatus")]
 #[must_use]
 pub struct Outcome {
     kind: Kind,
@@ -28,13 +29,16 @@ impl Outcome {
         Self { kind: Kind::Consumed }
     }
 
-    /// It failed, and should come again: after 10 s, 30 s, 1 min, … 2 h, unless [`after`](Self::after) says otherwise.
+    /// It failed, and should come again: after 10 s, 30 s, 1 min, … 2 h, unless [`after`](Self::after) says otherwise. Where an order
+    /// is kept, after `suspend` (1 s), and the queue waits for it; in broadcasting after 1 s, here.
     #[doc(alias = "RECONSUME_LATER")]
+    #[doc(alias = "SUSPEND_CURRENT_QUEUE_A_MOMENT")]
     pub fn retry(reason: impl Into<BoxError>) -> Self {
         Self { kind: Kind::Retry { reason: reason.into(), after: None } }
     }
 
-    /// For [`retry`](Self::retry): not before this much time has passed. Rounded up to the broker's next delay level.
+    /// For [`retry`](Self::retry): not before this much time has passed. Rounded up to the broker's next delay level;
+    /// where an order is kept, and in broadcasting, it is exact (10 ms to 30 s where an order is kept).
     #[doc(alias = "delayLevelWhenNextConsume")]
     pub fn after(mut self, delay: Duration) -> Self {
         if let Kind::Retry { after, .. } = &mut self.kind {
@@ -58,6 +62,14 @@ impl Outcome {
         match &self.kind {
             Kind::Consumed => None,
             Kind::Retry { reason, .. } | Kind::DeadLetter { reason } => Some(&**reason),
+        }
+    }
+
+    /// The time that [`after`](Self::after) asked for.
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        match &self.kind {
+            Kind::Retry { after, .. } => *after,
+            _ => None,
         }
     }
 

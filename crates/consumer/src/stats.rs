@@ -15,8 +15,10 @@ pub struct ConsumeCounters {
     pub consumed: u64,
     /// Messages that listeners failed.
     pub failed: u64,
-    /// Messages that went to the dead-letter topic at a listener's word.
+    /// Messages that went to the dead-letter topic: at a listener's word, or after their last attempt.
     pub dead_lettered: u64,
+    /// Broadcast messages that failed for good and were passed over.
+    pub skipped: u64,
     /// Listeners that panicked.
     pub panics: u64,
     /// Time in listeners, added up.
@@ -37,6 +39,7 @@ pub(crate) struct Stats {
     consumed: AtomicU64,
     failed: AtomicU64,
     dead_lettered: AtomicU64,
+    skipped: AtomicU64,
     panics: AtomicU64,
     nanos: AtomicU64,
 }
@@ -58,6 +61,10 @@ impl Stats {
         self.dead_lettered.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn skipped(&self) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn panicked(&self) {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
@@ -73,6 +80,7 @@ impl Stats {
             consumed: read(&self.consumed),
             failed: read(&self.failed),
             dead_lettered: read(&self.dead_lettered),
+            skipped: read(&self.skipped),
             panics: read(&self.panics),
             time_total: Duration::from_nanos(read(&self.nanos)),
         }

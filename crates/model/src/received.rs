@@ -294,6 +294,13 @@ impl ReceivedMessage {
         self
     }
 
+    /// As another delivery of it, for messages that are delivered again without the broker.
+    #[doc(hidden)]
+    pub fn with_attempt(mut self, attempt: u32) -> Self {
+        self.facts.reconsume_times = attempt.saturating_sub(1);
+        self
+    }
+
     fn property_text(&self) -> &str {
         // Transports hand over valid UTF-8, so this shows text; it never hides a message.
         std::str::from_utf8(&self.properties).unwrap_or_default()

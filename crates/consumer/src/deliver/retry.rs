@@ -1,25 +1,32 @@
-//! Messages that go back to the broker. What the broker does not confirm stays here and is tried again.
+//! Messages that wait: to be taken back by the broker, which has refused so far, or for their next attempt here.
 
 use std::{sync::Arc, time::Duration};
 
-use ferrocket_backend::{Redelivery, SendBackRequest};
+use ferrocket_backend::{BoxFuture, Redelivery, SendBackRequest, side_by_side};
 use ferrocket_model::ReceivedMessage;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{core::Core, queue::Queue};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// So many are given back side by side.
+const SIDE_BY_SIDE: usize = 32;
 
-/// A message on its way back.
+/// A message on its way back to the broker.
 pub(crate) struct Returned {
-    pub(crate) queue: Arc<Queue>,
-    pub(crate) message: ReceivedMessage,
-    pub(crate) redelivery: Redelivery,
+    queue: Arc<Queue>,
+    message: ReceivedMessage,
+    redelivery: Redelivery,
+    pause: Duration,
 }
 
 impl Returned {
+    pub(crate) fn new(queue: &Arc<Queue>, message: ReceivedMessage, redelivery: Redelivery) -> Self {
+        Self { queue: queue.clone(), message, redelivery, pause: FIRST_PAUSE }
+    }
+
     /// Gives it back. Settled when the broker has confirmed; else it is handed back to the caller.
     pub(crate) async fn give_back(self, core: &Core) -> Result<(), Self> {
         if !self.queue.is_owned() {
@@ -48,35 +55,87 @@ impl Returned {
     }
 }
 
-/// Messages that could not be given back. They are still in their queue's buffer, whose limits bound them.
+/// Messages that wait. They are still in their queue's buffer, whose limits bound them.
 #[derive(Default)]
 pub(crate) struct Retries {
-    waiting: Mutex<Vec<Returned>>,
+    waiting: Mutex<Vec<(Instant, Wait)>>,
     more: Notify,
 }
 
+/// For what.
+enum Wait {
+    GiveBack(Returned),
+    /// The next attempt, here.
+    Deliver(Arc<Queue>, ReceivedMessage),
+}
+
 impl Retries {
+    /// To be given back at once.
     pub(crate) fn push(&self, returned: Returned) {
-        self.waiting.lock().push(returned);
+        self.add(Instant::now(), Wait::GiveBack(returned));
+    }
+
+    /// To be given back after a pause: the last time it failed.
+    pub(crate) fn again(&self, mut returned: Returned) {
+        let due = Instant::now() + returned.pause;
+        returned.pause = (returned.pause * 2).min(LAST_PAUSE);
+        self.add(due, Wait::GiveBack(returned));
+    }
+
+    /// To be handed out again at this time.
+    pub(crate) fn later(&self, queue: &Arc<Queue>, message: ReceivedMessage, due: Instant) {
+        let attempt = message.attempt() + 1;
+        self.add(due, Wait::Deliver(queue.clone(), message.with_attempt(attempt)));
+    }
+
+    fn add(&self, due: Instant, wait: Wait) {
+        self.waiting.lock().push((due, wait));
         self.more.notify_one();
+    }
+
+    /// Takes out what is due, and says when the next one will be.
+    fn due(&self, now: Instant) -> (Vec<Wait>, Option<Instant>) {
+        let mut waiting = self.waiting.lock();
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut *waiting).into_iter().partition(|(due, _)| *due <= now);
+        *waiting = later;
+        (due.into_iter().map(|(_, wait)| wait).collect(), waiting.iter().map(|(due, _)| *due).min())
     }
 }
 
-/// Tries again what waits, with growing pauses while it fails.
+/// Deals with what waits, when it is due.
 pub(crate) async fn run(core: Arc<Core>) {
-    let mut pause = FIRST_PAUSE;
     loop {
-        let waiting = std::mem::take(&mut *core.retries.waiting.lock());
-        if waiting.is_empty() {
-            core.retries.more.notified().await;
-        } else {
-            let mut failed = Vec::new();
-            for returned in waiting {
-                failed.extend(returned.give_back(&core).await.err());
+        let more = core.retries.more.notified();
+        let (due, next) = core.retries.due(Instant::now());
+        if due.is_empty() {
+            match next {
+                Some(next) => drop(tokio::time::timeout_at(next, more).await),
+                None => more.await,
             }
-            pause = if failed.is_empty() { FIRST_PAUSE } else { (pause * 2).min(LAST_PAUSE) };
-            core.retries.waiting.lock().append(&mut failed);
+            continue;
         }
-        tokio::time::sleep(pause).await;
+        let mut returns = Vec::new();
+        for wait in due {
+            match wait {
+                Wait::GiveBack(returned) => returns.push(returned),
+                Wait::Deliver(queue, message) => {
+                    queue.buffer.lock().put_back(message);
+                    core.ready.offer(&queue);
+                }
+            }
+        }
+        while !returns.is_empty() {
+            let rest = returns.split_off(returns.len().min(SIDE_BY_SIDE));
+            let calls = std::mem::replace(&mut returns, rest).into_iter().map(|returned| -> BoxFuture<'static, ()> {
+                let core = core.clone();
+                Box::pin(async move {
+                    if let Err(returned) = returned.give_back(&core).await {
+                        core.retries.again(returned);
+                    }
+                })
+            });
+            side_by_side(calls).await;
+        }
     }
 }

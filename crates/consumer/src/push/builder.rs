@@ -1,61 +1,59 @@
-use std::{
-    marker::PhantomData,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
-use ferrocket_backend::{BoxFuture, ConsumerMember, Ending, Managed, Member, MemberKind, Subscription};
-use ferrocket_model::{ConsumeFrom, ErrorKind, Failure, Filter, FilterKind, Group, SetupError, Topic, system};
-use ferrocket_offset_store::{BrokerOffsets, Progress};
+use ferrocket_model::{ConsumeFrom, Filter, Group, MessageQueue, Topic};
+use ferrocket_offset_store::{DynOffsetStore, OffsetStore};
 use ferrocket_route::Stack;
-use parking_lot::Mutex;
-use tokio::sync::Notify;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::{Concurrent, NoListener, Orderly, Streaming};
 use crate::{
-    AllocateQueues, Average, BatchListener, Listener, PushConsumer,
-    core::{self, Buffered, Core, Options},
-    deliver::{
-        Ready,
-        retry::{self, Retries},
-    },
+    AllocateQueues, Average, BatchListener, ConsumerInterceptor, Listener,
+    core::{Options, Order},
+    deliver::NO_LIMIT,
     listener::{AnyListener, Erased},
-    rebalance,
-    stats::Stats,
 };
 
-/// State of the builder: no listener was chosen, so there is no `build`.
+/// What changed in the queues that a consumer owns.
 #[derive(Debug)]
-pub enum NoListener {}
-
-/// State of the builder: messages are handled side by side.
-#[derive(Debug)]
-pub enum Concurrent {}
+#[non_exhaustive]
+pub struct AssignmentChange {
+    /// The topic.
+    pub topic: Topic,
+    /// Queues that it owns now.
+    pub assigned: Vec<MessageQueue>,
+    /// Queues that it does not own any more. Listeners that run have a moment to end.
+    pub revoked: Vec<MessageQueue>,
+}
 
 /// Options of a push consumer. Nothing runs before `build`, which exists once a listener was chosen.
 #[must_use = "a builder does nothing until `build().await`"]
 pub struct PushConsumerBuilder<L = NoListener> {
-    settings: Box<Settings>,
-    listener: Option<AnyListener>,
+    pub(super) settings: Box<Settings>,
     kind: PhantomData<fn() -> L>,
 }
 
-struct Settings {
-    stack: Stack,
-    group: Group,
-    subscriptions: Vec<(Topic, Filter)>,
-    strategy: Arc<dyn AllocateQueues>,
-    concurrency: usize,
-    options: Options,
+pub(super) struct Settings {
+    pub(super) stack: Stack,
+    pub(super) group: Group,
+    pub(super) subscriptions: Vec<(Topic, Filter)>,
+    pub(super) strategy: Arc<dyn AllocateQueues>,
+    pub(super) concurrency: usize,
+    pub(super) listener: AnyListener,
+    /// Where progress is kept, if not on the brokers.
+    pub(super) store: Option<Arc<dyn DynOffsetStore>>,
+    /// The options of those that exclude each other, in the order of their calls.
+    pub(super) stores: Vec<&'static str>,
+    /// By default it depends on the kind.
+    pub(super) max_attempts: Option<u32>,
+    pub(super) options: Options,
 }
 
 impl PushConsumerBuilder<NoListener> {
     /// For those who build their own stack. Users say `client.push_consumer(group)`.
     pub fn new(stack: Stack, group: impl Into<Group>) -> Self {
         let options = Options {
+            order: Order::Any,
+            is_broadcast: false,
+            commits_with_pulls: true,
             consume_from: ConsumeFrom::Latest,
             max_attempts: 17,
             pull_batch: 32,
@@ -67,7 +65,10 @@ impl PushConsumerBuilder<NoListener> {
             max_offset_span: 2000,
             commit_interval: Duration::from_secs(5),
             handler_timeout: Duration::from_secs(15 * 60),
+            suspend: Duration::from_secs(1),
             shutdown_timeout: Duration::from_secs(15),
+            interceptors: Vec::new(),
+            on_assignment: None,
         };
         let settings = Settings {
             stack,
@@ -75,9 +76,13 @@ impl PushConsumerBuilder<NoListener> {
             subscriptions: Vec::new(),
             strategy: Arc::new(Average),
             concurrency: 20,
+            listener: AnyListener::Stream,
+            store: None,
+            stores: Vec::new(),
+            max_attempts: None,
             options,
         };
-        Self { settings: Box::new(settings), listener: None, kind: PhantomData }
+        Self { settings: Box::new(settings), kind: PhantomData }
     }
 
     /// Messages are handled one by one, up to `concurrency` at a time, in no order.
@@ -91,14 +96,41 @@ impl PushConsumerBuilder<NoListener> {
     pub fn concurrent_batch(self, max: usize, listener: impl BatchListener) -> PushConsumerBuilder<Concurrent> {
         self.with_listener(AnyListener::Batch(max, Arc::new(Erased(listener))))
     }
+
+    /// Messages of one queue are handled one after the other, in the order in which they were stored; up to `concurrency` queues at a
+    /// time. A message that fails is tried again in place, and its queue waits. Brokers lock each queue for one member of the group,
+    /// and nothing is handed out while the lock is in doubt.
+    #[doc(alias = "MessageListenerOrderly")]
+    pub fn orderly(self, listener: impl Listener) -> PushConsumerBuilder<Orderly> {
+        self.in_order().with_listener(AnyListener::Single(Arc::new(Erased(listener))))
+    }
+
+    /// As [`orderly`](Self::orderly), in batches of up to `max`, each from one queue; a batch never waits to be filled.
+    pub fn orderly_batch(self, max: usize, listener: impl BatchListener) -> PushConsumerBuilder<Orderly> {
+        self.in_order().with_listener(AnyListener::Batch(max, Arc::new(Erased(listener))))
+    }
+
+    fn in_order(self) -> Self {
+        self.set(|settings| {
+            settings.options.order = Order::Kept;
+            settings.options.handler_timeout = NO_LIMIT;
+        })
+    }
+
+    /// No listener: messages come out of a stream, and whoever takes them says what became of them. Nothing is handed out that was
+    /// not asked for.
+    pub fn deliveries(self) -> PushConsumerBuilder<Streaming> {
+        self.with_listener(AnyListener::Stream)
+    }
 }
 
 impl<L> PushConsumerBuilder<L> {
-    fn with_listener<M>(self, listener: AnyListener) -> PushConsumerBuilder<M> {
-        PushConsumerBuilder { settings: self.settings, listener: Some(listener), kind: PhantomData }
+    fn with_listener<M>(mut self, listener: AnyListener) -> PushConsumerBuilder<M> {
+        self.settings.listener = listener;
+        PushConsumerBuilder { settings: self.settings, kind: PhantomData }
     }
 
-    fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(super) fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
         self
     }
@@ -119,17 +151,42 @@ impl<L> PushConsumerBuilder<L> {
         self.set(|settings| settings.options.consume_from = from)
     }
 
-    /// How many handlers may run at once. Default: 20.
+    /// Every member of the group gets every message. Progress is kept in `store`, one for each member:
+    /// a file of its own, or what you like. There are no retry topic and no dead letters: a message
+    /// that fails is tried again here, and passed over after `max_attempts` (3), which is counted and logged.
+    #[doc(alias = "setMessageModel")]
+    #[doc(alias = "BROADCASTING")]
+    pub fn broadcast(self, store: impl OffsetStore) -> Self {
+        self.set(|settings| {
+            settings.options.is_broadcast = true;
+            settings.options.commits_with_pulls = false;
+            settings.store = Some(Arc::new(store));
+            settings.stores.push("broadcast");
+        })
+    }
+
+    /// Keeps progress elsewhere than on the brokers. Tools that ask brokers how far the group is do not see it then.
+    pub fn offset_store(self, store: impl OffsetStore) -> Self {
+        self.set(|settings| {
+            settings.options.commits_with_pulls = false;
+            settings.store = Some(Arc::new(store));
+            settings.stores.push("offset_store");
+        })
+    }
+
+    /// How many handlers may run at once; where an order is kept, how many queues are worked on at once. A stream has no such limit.
+    /// Default: 20.
     #[doc(alias = "consumeThreadMin")]
     #[doc(alias = "consumeThreadMax")]
     pub fn concurrency(self, handlers: usize) -> Self {
         self.set(|settings| settings.concurrency = handlers)
     }
 
-    /// How often a message is delivered, the first time included, before it goes to the dead-letter topic. Default: 17.
+    /// How often a message is delivered, the first time included, before it goes to the dead-letter topic. Default: 17; where an order is
+    /// kept no limit, because the queue waits for the message; in broadcasting 3.
     #[doc(alias = "maxReconsumeTimes")]
     pub fn max_attempts(self, attempts: u32) -> Self {
-        self.set(|settings| settings.options.max_attempts = attempts)
+        self.set(|settings| settings.max_attempts = Some(attempts))
     }
 
     /// How the members of the group share the queues. Default: [`Average`]. Every member must use the same.
@@ -179,221 +236,26 @@ impl<L> PushConsumerBuilder<L> {
         self.set(|settings| settings.options.commit_interval = interval)
     }
 
-    /// How long [`PushConsumer::shutdown`] may take; handlers still running then are dropped, and their messages come again.
+    /// Sees messages before and after the listener; may be given several times, and they run in that order. Default: none.
+    #[doc(alias = "registerConsumeMessageHook")]
+    #[doc(alias = "registerFilterMessageHook")]
+    pub fn interceptor(self, interceptor: impl ConsumerInterceptor) -> Self {
+        self.set(|settings| settings.options.interceptors.push(Arc::new(interceptor)))
+    }
+
+    /// Is told which queues the consumer got and gave up, after each change; on the task that shares them out, so be quick. Default:
+    /// nobody.
+    #[doc(alias = "MessageQueueListener")]
+    pub fn on_assignment(self, hears: impl Fn(&AssignmentChange) + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.options.on_assignment = Some(Arc::new(hears)))
+    }
+
+    /// How long [`PushConsumer::shutdown`](crate::PushConsumer::shutdown) may take; handlers still running then are dropped, and their messages come again.
     /// Default: 15 s.
     #[doc(alias = "awaitTerminationMillisWhenShutdown")]
     pub fn shutdown_timeout(self, deadline: Duration) -> Self {
         self.set(|settings| settings.options.shutdown_timeout = deadline)
     }
-}
-
-impl PushConsumerBuilder<Concurrent> {
-    /// How long a handler may take; then it is dropped, and its message is retried. Default: 15 min.
-    #[doc(alias = "consumeTimeout")]
-    pub fn handler_timeout(self, limit: Duration) -> Self {
-        self.set(|settings| settings.options.handler_timeout = limit)
-    }
-
-    /// How far the last buffered message of a queue may be from the first unsettled one; then its pulls stop. Default: 2,000.
-    #[doc(alias = "consumeConcurrentlyMaxSpan")]
-    pub fn max_offset_span(self, offsets: u64) -> Self {
-        self.set(|settings| settings.options.max_offset_span = offsets)
-    }
-
-    /// Checks every option, joins the group, and starts. Topics that do not exist yet are waited for.
-    ///
-    /// # Errors
-    ///
-    /// The option that cannot work, with its value and what to do; `Conflict` when this client has a consumer in the group.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing stays when it is dropped.
-    pub fn build(self) -> BoxFuture<'static, Result<PushConsumer, SetupError>> {
-        Box::pin(async move {
-            let Self { settings, listener, .. } = self;
-            let Settings { stack, group, subscriptions, strategy, concurrency, options } = *settings;
-            let operation = format!("build consumer {group}");
-            let Some(listener) = listener else {
-                return Err(Failure::invalid_argument(operation, "there is no listener").into());
-            };
-            check(&operation, &group, &subscriptions, concurrency, &listener, &options)?;
-            let version = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-            let version = i64::try_from(version).unwrap_or(i64::MAX);
-            let mut subscriptions: Vec<_> =
-                subscriptions.into_iter().map(|(topic, filter)| Subscription { topic, filter, version }).collect();
-            subscriptions.push(Subscription { topic: group.retry_topic(), filter: Filter::all(), version });
-            let store = Arc::new(BrokerOffsets::new(stack.backend.clone()));
-            let core = Arc::new(Core {
-                progress: Progress::new(group.clone(), store),
-                buffered: Buffered::new(stack.budget.clone()),
-                stack,
-                group,
-                options,
-                subscriptions,
-                strategy,
-                listener,
-                ready: Ready::default(),
-                retries: Retries::default(),
-                stats: Stats::default(),
-                queues: Mutex::default(),
-                rebalance: Notify::new(),
-                running: AtomicUsize::new(0),
-                idle: Notify::new(),
-                ending: CancellationToken::new(),
-                abort: CancellationToken::new(),
-                tasks: TaskTracker::new(),
-                concurrency: AtomicUsize::new(0),
-                paused: AtomicBool::new(false),
-                shutdown: Ending::new(),
-            });
-            start(core, concurrency).await
-        })
-    }
-}
-
-async fn start(core: Arc<Core>, concurrency: usize) -> Result<PushConsumer, SetupError> {
-    // Brokers are told of us when their addresses are known, so the topics are looked up first.
-    for subscription in core.subscriptions.iter().filter(|subscription| !subscription.topic.is_retry()) {
-        let timeout = core.stack.request_timeout;
-        if let Err(failure) = core.stack.routes.route(&subscription.topic, None, timeout).await {
-            if failure.kind() == ErrorKind::Closed {
-                return Err(failure.into());
-            }
-            tracing::warn!(topic = %subscription.topic, %failure, "subscribed to a topic without a route; it is waited for");
-        }
-    }
-    let member = ConsumerMember {
-        subscriptions: core.subscriptions.clone(),
-        is_broadcast: false,
-        consume_from: core.options.consume_from,
-    };
-    let member = Member { group: core.group.clone(), kind: MemberKind::Consumer(member) };
-    let joining = Joining { core: Some(&core) };
-    let joined = core.stack.backend.join(member).await;
-    let events = match joined {
-        Ok(joined) => joined.events,
-        Err(failure) => {
-            // A conflict is about somebody else's membership: it stays.
-            std::mem::forget(joining);
-            return Err(failure.into());
-        }
-    };
-    joining.done();
-    core.spawn(Box::pin(rebalance::forward(core.clone(), events)));
-    core.spawn(Box::pin(rebalance::run(core.clone())));
-    for subscription in &core.subscriptions {
-        core.spawn(Box::pin(rebalance::watch(core.clone(), subscription.clone())));
-    }
-    core.spawn(Box::pin(retry::run(core.clone())));
-    core.spawn_to_its_end(Box::pin(core::commit_regularly(core.clone())));
-    core.set_concurrency(concurrency);
-    core.stack.scope.add(&(core.clone() as Arc<dyn Managed>));
-    Ok(PushConsumer::new(core))
-}
-
-/// Takes the membership back when `build` is dropped while it joins.
-struct Joining<'a> {
-    core: Option<&'a Core>,
-}
-
-impl Joining<'_> {
-    fn done(mut self) {
-        self.core = None;
-    }
-}
-
-impl Drop for Joining<'_> {
-    fn drop(&mut self) {
-        if let Some(core) = self.core {
-            core.stack.backend.forget(&core.group, true);
-        }
-    }
-}
-
-fn check(
-    operation: &str,
-    group: &Group,
-    subscriptions: &[(Topic, Filter)],
-    concurrency: usize,
-    listener: &AnyListener,
-    options: &Options,
-) -> Result<(), SetupError> {
-    let wrong = |option: &'static str, problem: String| -> Result<(), SetupError> {
-        Err(Failure::invalid_argument(operation, problem).with_option(option).into())
-    };
-    if let Err(invalid) = group.check() {
-        return wrong("group", format!("{group:?} cannot be used: {invalid}"));
-    }
-    if *group == system::DEFAULT_CONSUMER {
-        return wrong("group", format!("{group:?} is reserved; choose a name of your own"));
-    }
-    if subscriptions.is_empty() {
-        return wrong("subscribe", "there is no subscription; say which topic to consume".to_owned());
-    }
-    for (topic, filter) in subscriptions {
-        if let Err(invalid) = topic.check_for_consuming() {
-            return wrong("subscribe", format!("topic {topic:?} cannot be used: {invalid}"));
-        }
-        if let Err(problem) = filter.check() {
-            return wrong("subscribe", format!("topic {topic:?}: {problem}"));
-        }
-        if filter.kind() == FilterKind::Sql {
-            let failure = Failure::new(ErrorKind::Unsupported, operation)
-                .with_detail("SQL filters are not in this version; filter by tags")
-                .with_option("subscribe");
-            return Err(failure.into());
-        }
-    }
-    if concurrency == 0 {
-        return wrong("concurrency", "0 would never handle a message".to_owned());
-    }
-    if listener.max() == 0 {
-        return wrong("concurrent_batch", "a batch of 0 messages would never be handled".to_owned());
-    }
-    if options.max_attempts == 0 {
-        return wrong("max_attempts", "0 would never deliver; 1 delivers once".to_owned());
-    }
-    if !(1..=1024).contains(&options.pull_batch) {
-        return wrong("pull_batch", format!("{} is outside of 1 to 1024", options.pull_batch));
-    }
-    if options.pull_interval > Duration::from_secs(65) {
-        return wrong("pull_interval", format!("{:?} is longer than 65 s", options.pull_interval));
-    }
-    for (option, value) in [("queue_buffer", options.queue_buffer), ("queue_buffer_bytes", options.queue_buffer_bytes)]
-    {
-        if value == 0 {
-            return wrong(option, "0 would never pull".to_owned());
-        }
-    }
-    if options.buffer < options.queue_buffer {
-        return wrong(
-            "buffer",
-            format!(
-                "{} is less than what one queue may hold ({}, `queue_buffer`)",
-                options.buffer, options.queue_buffer
-            ),
-        );
-    }
-    if options.buffer_bytes < options.queue_buffer_bytes {
-        return wrong(
-            "buffer_bytes",
-            format!(
-                "{} is less than what one queue may hold ({}, `queue_buffer_bytes`)",
-                options.buffer_bytes, options.queue_buffer_bytes
-            ),
-        );
-    }
-    if options.max_offset_span == 0 {
-        return wrong("max_offset_span", "0 would never pull".to_owned());
-    }
-    if options.commit_interval < Duration::from_millis(100) {
-        return wrong("commit_interval", format!("{:?} is less than 100 ms", options.commit_interval));
-    }
-    if options.handler_timeout.is_zero() {
-        return wrong("handler_timeout", "0 leaves no time to handle a message".to_owned());
-    }
-    Ok(())
 }
 
 impl<L> std::fmt::Debug for PushConsumerBuilder<L> {

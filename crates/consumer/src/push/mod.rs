@@ -1,16 +1,23 @@
 mod builder;
+mod check;
+mod deliveries;
+mod kinds;
+mod resubscribe;
+mod start;
 
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
 };
 
-use ferrocket_backend::{ShutdownError, ShuttingDown};
-use ferrocket_model::{Group, MessageQueue};
+use ferrocket_backend::{BoxFuture, ShutdownError, ShuttingDown};
+use ferrocket_model::{Filter, Group, MessageQueue, SetupError, Topic};
 
-use crate::{ConsumerHealth, core::Core};
+use crate::{ConsumerHealth, core::Core, listener::AnyListener};
 
-pub use builder::{Concurrent, NoListener, PushConsumerBuilder};
+pub use builder::{AssignmentChange, PushConsumerBuilder};
+pub use deliveries::{Delivery, DeliveryStream};
+pub use kinds::{Concurrent, NoListener, Orderly, Streaming};
 
 /// A running consumer. Cheap to clone; all clones are one consumer.
 ///
@@ -37,6 +44,43 @@ impl PushConsumer {
         Self { handle: Arc::new(Handle { core }) }
     }
 
+    fn core(&self) -> &Arc<Core> {
+        &self.handle.core
+    }
+
+    /// Wants messages of one more topic, or others of a topic that it has already. Servers are told at once, and the queues are shared
+    /// out anew. What was buffered before is still delivered. All members of a group must want the same.
+    ///
+    /// # Errors
+    ///
+    /// When topic or filter cannot be used. A topic that does not exist yet is waited for.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll, the subscription may have changed or not; doing it again is harmless.
+    pub fn subscribe(
+        &self,
+        topic: impl Into<Topic>,
+        filter: impl Into<Filter>,
+    ) -> BoxFuture<'static, Result<(), SetupError>> {
+        let (core, topic, filter) = (self.handle.core.clone(), topic.into(), filter.into());
+        Box::pin(resubscribe::subscribe(core, topic, filter))
+    }
+
+    /// Wants nothing more of a topic: its queues are given up, and their progress is stored. Other members of the group do not take
+    /// them over as long as this one is a member: unsubscribe everywhere.
+    ///
+    /// # Errors
+    ///
+    /// When it was not subscribed.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    pub fn unsubscribe(&self, topic: impl Into<Topic>) -> BoxFuture<'static, Result<(), SetupError>> {
+        Box::pin(resubscribe::unsubscribe(self.handle.core.clone(), topic.into()))
+    }
+
     /// Pulls nothing more until [`resume`](Self::resume). What is buffered is still delivered.
     #[doc(alias = "suspend")]
     pub fn pause(&self) {
@@ -51,10 +95,12 @@ impl PushConsumer {
         }
     }
 
-    /// Changes how many handlers may run at once, 1 at least. Handlers that run are not stopped.
+    /// Changes how many handlers may run at once, 1 at least. Handlers that run are not stopped. A stream has no such limit.
     #[doc(alias = "updateCorePoolSize")]
     pub fn set_concurrency(&self, handlers: usize) {
-        self.handle.core.set_concurrency(handlers.max(1));
+        if !matches!(self.handle.core.listener, AnyListener::Stream) {
+            self.handle.core.set_concurrency(handlers.max(1));
+        }
     }
 
     /// The queues owned now.

@@ -10,8 +10,10 @@ use ferrocket_model::ReceivedMessage;
 #[doc(alias = "ProcessQueue")]
 pub(crate) struct QueueBuffer {
     entries: VecDeque<Entry>,
-    /// The first entry that was not handed out.
+    /// No entry before this one waits to be handed out.
     ready: usize,
+    /// Messages that wait to be handed out.
+    waiting: usize,
     settled: usize,
     /// Behind the last message that was pulled.
     end: u64,
@@ -40,6 +42,7 @@ impl QueueBuffer {
         Self {
             entries: VecDeque::new(),
             ready: 0,
+            waiting: 0,
             settled: 0,
             end: offset,
             buffers: VecDeque::new(),
@@ -66,6 +69,7 @@ impl QueueBuffer {
             });
         }
         let taken = self.entries.len() - before;
+        self.waiting += taken;
         if taken > 0 {
             self.buffers.push_back(Retained { bytes: retained_bytes, messages: taken });
             self.retained_bytes += retained_bytes;
@@ -76,21 +80,41 @@ impl QueueBuffer {
 
     /// Hands out the next messages, in offset order.
     pub(crate) fn take(&mut self, max: usize) -> Vec<ReceivedMessage> {
-        let from = self.ready;
-        let to = (from + max).min(self.entries.len());
-        self.ready = to;
-        self.entries.range_mut(from..to).filter_map(|entry| entry.message.take()).collect()
+        let mut taken = Vec::with_capacity(max.min(self.waiting));
+        while taken.len() < max
+            && let Some(message) = self.take_one()
+        {
+            taken.push(message);
+        }
+        taken
     }
 
     /// One message, without a list around it.
     pub(crate) fn take_one(&mut self) -> Option<ReceivedMessage> {
-        let entry = self.entries.get_mut(self.ready)?;
-        self.ready += 1;
-        entry.message.take()
+        while let Some(entry) = self.entries.get_mut(self.ready) {
+            self.ready += 1;
+            if let Some(message) = entry.message.take() {
+                self.waiting -= 1;
+                return Some(message);
+            }
+        }
+        None
+    }
+
+    /// A message that was handed out waits again, at its place. One that is not here (any more) does not.
+    pub(crate) fn put_back(&mut self, message: ReceivedMessage) {
+        let offset = message.offset();
+        let index = self.entries.partition_point(|entry| entry.offset < offset);
+        let is_out = |entry: &&mut Entry| entry.offset == offset && !entry.is_settled && entry.message.is_none();
+        if let Some(entry) = self.entries.get_mut(index).filter(is_out) {
+            entry.message = Some(message);
+            self.waiting += 1;
+            self.ready = self.ready.min(index);
+        }
     }
 
     pub(crate) fn has_ready(&self) -> bool {
-        self.ready < self.entries.len()
+        self.waiting > 0
     }
 
     /// A message is done with. Returns what may be committed now. A message that is not here (any more) changes nothing.
@@ -98,7 +122,9 @@ impl QueueBuffer {
         let index = self.entries.partition_point(|entry| entry.offset < offset);
         if let Some(entry) = self.entries.get_mut(index).filter(|entry| entry.offset == offset && !entry.is_settled) {
             entry.is_settled = true;
-            entry.message = None;
+            if entry.message.take().is_some() {
+                self.waiting -= 1;
+            }
             let buffer = entry.buffer;
             self.settled += 1;
             self.release(buffer);

@@ -113,15 +113,29 @@ fn what_may_be_committed_is_what_java_commits_after_the_same_steps() {
     assert_eq!((ran, not_here), (12, 9));
 }
 
+#[test]
+fn a_message_that_is_settled_or_waits_already_is_not_put_back() {
+    let mut buffer = QueueBuffer::new(0);
+    put(&mut buffer, &[0, 1, 2], 3);
+    let taken = buffer.take(2);
+    buffer.settle(0);
+    taken.iter().for_each(|message| buffer.put_back(message.clone()));
+    buffer.put_back(message(2));
+    buffer.put_back(message(7));
+    assert_eq!(buffer.take(9).iter().map(ReceivedMessage::offset).collect::<Vec<_>>(), [1, 2]);
+    assert!(!buffer.has_ready());
+}
+
 proptest! {
     /// R-I3, R-I4: over any schedule the committable offset never goes back, and never passes an unsettled message.
     #[test]
     fn never_back_and_never_past_an_unsettled_message(
-        steps in proptest::collection::vec((0u8..3, 1usize..6, any::<usize>()), 1..200)
+        steps in proptest::collection::vec((0u8..4, 1usize..6, any::<usize>()), 1..200)
     ) {
         let mut buffer = QueueBuffer::new(0);
         let (mut next, mut last) = (0, 0);
         let mut out: Vec<u64> = Vec::new();
+        let mut waiting = BTreeSet::new();
         let mut unsettled = BTreeSet::new();
         for (step, size, pick) in steps {
             match step {
@@ -129,9 +143,21 @@ proptest! {
                     let offsets: Vec<u64> = (0..size as u64).map(|n| next + 2 * n).collect();
                     next = offsets[size - 1] + 1 + (pick % 3) as u64;
                     put(&mut buffer, &offsets, next);
-                    unsettled.extend(offsets);
+                    unsettled.extend(&offsets);
+                    waiting.extend(offsets);
                 }
-                1 => out.extend(buffer.take(size).iter().map(ReceivedMessage::offset)),
+                1 => {
+                    let taken: Vec<_> = buffer.take(size).iter().map(ReceivedMessage::offset).collect();
+                    let expected: Vec<_> = waiting.iter().copied().take(size).collect();
+                    prop_assert_eq!(&taken, &expected, "in order, what was put back too");
+                    taken.iter().for_each(|offset| _ = waiting.remove(offset));
+                    out.extend(taken);
+                }
+                2 if !out.is_empty() => {
+                    let offset = out.swap_remove(pick % out.len());
+                    buffer.put_back(message(offset));
+                    waiting.insert(offset);
+                }
                 _ if !out.is_empty() => {
                     let offset = out.swap_remove(pick % out.len());
                     buffer.settle(offset);
@@ -143,6 +169,7 @@ proptest! {
             prop_assert!(committable >= last);
             prop_assert_eq!(committable, unsettled.first().copied().unwrap_or(next));
             prop_assert_eq!(buffer.len(), unsettled.len());
+            prop_assert_eq!(buffer.has_ready(), !waiting.is_empty());
             prop_assert!(unsettled.is_empty() == (buffer.retained_bytes() == 0));
             last = committable;
         }

@@ -1,15 +1,19 @@
-//! One queue that this consumer owns: its buffer, its pull loop, and why it stands still if it does.
+//! One queue that this consumer owns: its buffer, its pull loop, its lock, and why it stands still if it does.
 
 pub(crate) mod begin;
 mod buffer;
+mod lease;
 pub(crate) mod puller;
+mod room;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use ferrocket_backend::Subscription;
 use ferrocket_model::{MessageQueue, Source};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
@@ -17,46 +21,56 @@ use tokio_util::sync::CancellationToken;
 
 use crate::QueueState;
 pub(crate) use buffer::QueueBuffer;
+pub(crate) use lease::Lease;
+
+/// A queue whose first message has been in a listener for this long without any progress is called stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
 
 /// A queue during one ownership. A new ownership makes a new one, so late results of an old one do nothing.
 pub(crate) struct Queue {
     pub(crate) source: Arc<Source>,
-    pub(crate) subscription: Subscription,
+    /// The lock, where an order is kept.
+    pub(crate) lease: Option<Lease>,
     pub(crate) buffer: Mutex<QueueBuffer>,
     /// Woken when messages were settled.
     pub(crate) room: Notify,
+    /// Ends the pull under way: what is wanted has changed.
+    pub(crate) interrupt: Notify,
     /// Cancelled when the queue is given up: nothing is pulled or handed out any more.
     pub(crate) stop: CancellationToken,
     /// Messages in listeners.
     pub(crate) running: AtomicUsize,
-    /// Whether it stands in the list of queues that have something to hand out.
+    /// Whether it stands in the list of queues that have something to hand out, or may not stand there for now.
     pub(crate) listed: AtomicBool,
     pub(crate) status: Mutex<Status>,
 }
 
 /// What health says of a queue.
 pub(crate) struct Status {
-    pub(crate) state: QueueState,
+    state: QueueState,
     pub(crate) max_offset: Option<u64>,
     pub(crate) last_progress: Option<Instant>,
+    /// Since when there is something to settle.
+    pub(crate) busy_since: Option<Instant>,
 }
 
 impl Queue {
-    pub(crate) fn new(
-        source: Arc<Source>,
-        subscription: Subscription,
-        offset: u64,
-        stop: CancellationToken,
-    ) -> Arc<Self> {
+    pub(crate) fn new(source: Arc<Source>, lease: Option<Lease>, offset: u64, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             source,
-            subscription,
+            lease,
             buffer: Mutex::new(QueueBuffer::new(offset)),
             room: Notify::new(),
+            interrupt: Notify::new(),
             stop,
             running: AtomicUsize::new(0),
             listed: AtomicBool::new(false),
-            status: Mutex::new(Status { state: QueueState::Running, max_offset: None, last_progress: None }),
+            status: Mutex::new(Status {
+                state: QueueState::Running,
+                max_offset: None,
+                last_progress: None,
+                busy_since: None,
+            }),
         })
     }
 
@@ -73,6 +87,11 @@ impl Queue {
         self.running.load(Ordering::Acquire) == 0
     }
 
+    /// Whether its messages may be handed out: nobody else can have it, as far as that must be sure.
+    pub(crate) fn is_safe(&self) -> bool {
+        self.lease.as_ref().is_none_or(|lease| lease.holds(Instant::now()))
+    }
+
     pub(crate) fn set_state(&self, state: QueueState) {
         let mut status = self.status.lock();
         if status.state != state {
@@ -80,6 +99,32 @@ impl Queue {
                 tracing::warn!(queue = %self.id(), ?state, "a queue stands still");
             }
             status.state = state;
+        }
+    }
+
+    /// Since when the broker is away, if it is.
+    pub(crate) fn away_since(&self) -> Option<Instant> {
+        match self.status.lock().state {
+            QueueState::BrokerUnreachable { since, .. } => Some(since),
+            _ => None,
+        }
+    }
+
+    /// What it does, or why it stands still.
+    pub(crate) fn state(&self, now: Instant) -> QueueState {
+        let front = {
+            let buffer = self.buffer.lock();
+            (buffer.len() > 0).then(|| buffer.committable())
+        };
+        let status = self.status.lock();
+        let still_since = status.busy_since.max(status.last_progress);
+        match (&status.state, front, still_since) {
+            (QueueState::Running | QueueState::FlowControlled { .. }, Some(offset), Some(since))
+                if now.saturating_duration_since(since) >= STUCK_AFTER =>
+            {
+                QueueState::StuckAt { offset, since }
+            }
+            (state, _, _) => state.clone(),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The pull loop of one queue: it owns the position, waits for room, and puts what came into the buffer.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
-use ferrocket_backend::{PullOutcome, PullRequest, Pulled};
-use ferrocket_model::{ErrorKind, Failure};
+use ferrocket_backend::{BoxFuture, PullOutcome, PullRequest, Pulled};
+use ferrocket_model::{ErrorKind, Failure, ReceivedMessage};
 use tokio::time::Instant;
 
-use super::Queue;
-use crate::{QueueState, core::Core};
+use super::{Queue, room::wait_for_room};
+use crate::{QueueState, core::Core, interceptor};
 
 /// How long a broker may hold a pull while there is nothing new.
 const LONG_POLL: Duration = Duration::from_secs(15);
@@ -17,8 +17,6 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(500);
 const DENIED_PAUSE: Duration = Duration::from_secs(3);
 /// After a failure on the way; reconnecting has a backoff of its own.
 const FAILED_PAUSE: Duration = Duration::from_millis(100);
-/// Limits over all queues of a consumer are looked at this often while they hold a queue up.
-const ROOM_CHECK: Duration = Duration::from_millis(50);
 
 /// Pulls until the queue is given up.
 pub(crate) async fn run(core: Arc<Core>, queue: Arc<Queue>, offset: u64) {
@@ -29,17 +27,26 @@ pub(crate) async fn run(core: Arc<Core>, queue: Arc<Queue>, offset: u64) {
 async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) {
     loop {
         wait_for_room(core, queue).await;
-        let commit = core.progress.with(|table| table.changed_in(queue.id()));
+        let Some(subscription) = core.subscriptions.of(queue.id().topic()) else {
+            // Nobody wants the topic any more: the next rebalance gives the queue up.
+            core.rebalance.notify_one();
+            return std::future::pending().await;
+        };
+        let commit = match core.options.commits_with_pulls && queue.is_safe() {
+            true => core.progress.with(|table| table.changed_in(queue.id())),
+            false => None,
+        };
         let request = PullRequest {
             group: &core.group,
             source: &queue.source,
-            subscription: &queue.subscription,
+            subscription: &subscription,
             offset,
             commit,
             max_messages: core.options.pull_batch,
             wait: LONG_POLL,
         };
-        match core.stack.backend.pull(request).await {
+        let Some(pulled) = unless_interrupted(queue, core.stack.backend.pull(request)).await else { continue };
+        match pulled {
             Ok(pulled) => {
                 if let Some(commit) = commit {
                     core.progress.with(|table| table.written(queue.id(), commit));
@@ -56,6 +63,16 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) {
             }
         }
     }
+}
+
+/// `None` when the pull was interrupted; its answer is not missed, because the next one begins at the same place.
+async fn unless_interrupted<T>(queue: &Queue, mut pulling: BoxFuture<'_, T>) -> Option<T> {
+    let mut interrupted = pin!(queue.interrupt.notified());
+    poll_fn(|cx| match pulling.as_mut().poll(cx) {
+        Poll::Ready(pulled) => Poll::Ready(Some(pulled)),
+        Poll::Pending => interrupted.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
 /// Puts what came into the buffer. Returns where the next pull begins.
@@ -79,16 +96,21 @@ async fn take(core: &Arc<Core>, queue: &Arc<Queue>, pulled: Pulled, offset: u64)
             core.progress.flush_queues(&[queue.id().clone()], core.stack.request_timeout).await;
         }
         PullOutcome::Found => {
-            let received = pulled.messages.len();
-            core.stats.received(received);
-            let (taken, bytes) = {
+            core.stats.received(pulled.messages.len());
+            let messages = wanted(core, pulled.messages);
+            let (taken, bytes, committable) = {
                 let mut buffer = queue.buffer.lock();
                 let before = buffer.retained_bytes();
-                let taken = buffer.put(pulled.messages, pulled.retained_bytes, next);
-                (taken, buffer.retained_bytes() - before)
+                let taken = buffer.put(messages, pulled.retained_bytes, next);
+                (taken, buffer.retained_bytes() - before, buffer.committable())
             };
             core.buffered.add(taken, bytes);
-            core.ready.offer(queue, taken);
+            if taken > 0 {
+                queue.status.lock().busy_since.get_or_insert_with(Instant::now);
+                core.ready.offer(queue);
+            } else {
+                core.progress.with(|table| table.advance(queue.id(), committable));
+            }
         }
         _ => {
             let committable = {
@@ -102,52 +124,19 @@ async fn take(core: &Arc<Core>, queue: &Arc<Queue>, pulled: Pulled, offset: u64)
     next
 }
 
-/// Waits while a limit is reached, or the consumer is paused.
-async fn wait_for_room(core: &Core, queue: &Queue) {
-    let mut has_waited = false;
-    loop {
-        let room = queue.room.notified();
-        let state = {
-            let buffer = queue.buffer.lock();
-            let options = &core.options;
-            if core.is_paused() {
-                QueueState::Paused
-            } else if buffer.len() >= options.queue_buffer {
-                QueueState::FlowControlled { limit: "queue_buffer" }
-            } else if buffer.retained_bytes() >= options.queue_buffer_bytes {
-                QueueState::FlowControlled { limit: "queue_buffer_bytes" }
-            } else if buffer.span() >= options.max_offset_span {
-                QueueState::FlowControlled { limit: "max_offset_span" }
-            } else if core.buffered.messages() >= options.buffer && buffer.len() > 0 {
-                QueueState::FlowControlled { limit: "buffer" }
-            } else if core.buffered.bytes() >= options.buffer_bytes && buffer.len() > 0 {
-                QueueState::FlowControlled { limit: "buffer_bytes" }
-            } else if !core.budget_has_room() && buffer.len() > 0 {
-                QueueState::FlowControlled { limit: "max_buffer_bytes" }
-            } else {
-                drop(buffer);
-                if has_waited {
-                    // Not only when the pull is answered: the broker may hold it for long.
-                    queue.set_state(QueueState::Running);
-                }
-                return;
-            }
-        };
-        queue.set_state(state);
-        has_waited = true;
-        // Limits of the whole consumer may be freed by other queues: look again by the clock, too.
-        let _ = tokio::time::timeout(ROOM_CHECK, room).await;
+/// What interceptors let through; the others count as consumed.
+fn wanted(core: &Core, mut messages: Vec<ReceivedMessage>) -> Vec<ReceivedMessage> {
+    if !core.options.interceptors.is_empty() {
+        messages.retain(|message| interceptor::pass(core, message));
     }
+    messages
 }
 
 /// Says why the queue stands still, and what to do about it. Returns how long to wait.
 async fn note(core: &Arc<Core>, queue: &Queue, failure: &Failure) -> Duration {
     match failure.kind() {
         ErrorKind::BrokerUnreachable => {
-            let since = match queue.status.lock().state {
-                QueueState::BrokerUnreachable { since, .. } => since,
-                _ => Instant::now(),
-            };
+            let since = queue.away_since().unwrap_or_else(Instant::now);
             queue.set_state(QueueState::BrokerUnreachable { broker: queue.id().broker().clone(), since });
             // It may have come back at another address.
             let _ = core.stack.routes.refresh(queue.id().topic()).await;
@@ -165,7 +154,6 @@ async fn note(core: &Arc<Core>, queue: &Queue, failure: &Failure) -> Duration {
             core.stack.backend.announce().await;
             FAILED_PAUSE
         }
-        ErrorKind::Busy => REFUSED_PAUSE,
         _ => REFUSED_PAUSE,
     }
 }

@@ -1,16 +1,26 @@
 //! Who owns which queue: a pure difference, and the one task that applies it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+mod difference;
+mod hand_over;
+pub(crate) mod locks;
 
-use ferrocket_backend::{EventStream, Subscription};
-use ferrocket_model::{MessageQueue, Revocation, Source};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use ferrocket_backend::{BoxFuture, EventStream, side_by_side};
+use ferrocket_model::{MessageQueue, Revocation, Route, Source, Topic};
 use tokio::time::Instant;
 
 use crate::{
-    Allocation,
+    Allocation, AssignmentChange, QueueState,
     core::Core,
-    queue::{Queue, begin, puller},
+    queue::{Lease, Queue, begin, puller},
 };
+use difference::difference;
 
 /// The net, should a notice be lost.
 const INTERVAL: Duration = Duration::from_secs(20);
@@ -18,28 +28,6 @@ const INTERVAL: Duration = Duration::from_secs(20);
 const RETRY: Duration = Duration::from_millis(500);
 /// A retry topic that has no route by then is looked for at every interval only.
 const RETRY_TOPIC_WITHIN: Duration = Duration::from_secs(10);
-/// How long a queue's running handlers may take before it is handed over without their results.
-const HAND_OVER: Duration = Duration::from_millis(300);
-
-/// What changes: queues to give up, and queues to take over.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Difference {
-    pub(crate) revoked: Vec<MessageQueue>,
-    pub(crate) assigned: Vec<MessageQueue>,
-}
-
-/// From what is owned to what should be. Sans-IO.
-pub(crate) fn difference<'a>(
-    owned: impl IntoIterator<Item = &'a MessageQueue>,
-    wanted: impl IntoIterator<Item = MessageQueue>,
-) -> Difference {
-    let owned: BTreeSet<_> = owned.into_iter().cloned().collect();
-    let wanted: BTreeSet<_> = wanted.into_iter().collect();
-    Difference {
-        revoked: owned.difference(&wanted).cloned().collect(),
-        assigned: wanted.difference(&owned).cloned().collect(),
-    }
-}
 
 /// Forwards the notices of servers.
 pub(crate) async fn forward(core: Arc<Core>, mut events: EventStream) {
@@ -48,10 +36,10 @@ pub(crate) async fn forward(core: Arc<Core>, mut events: EventStream) {
     }
 }
 
-/// Asks for a rebalance whenever the route of a topic changes.
-pub(crate) async fn watch(core: Arc<Core>, subscription: Subscription) {
-    let mut route = core.stack.routes.watch(&subscription.topic);
-    while route.changed().await.is_some() {
+/// Asks for a rebalance whenever the route of a topic changes, as long as the topic is wanted.
+pub(crate) async fn watch(core: Arc<Core>, topic: Topic) {
+    let mut route = core.stack.routes.watch(&topic);
+    while route.changed().await.is_some() && core.subscriptions.of(&topic).is_some() {
         core.rebalance.notify_one();
     }
 }
@@ -66,17 +54,41 @@ pub(crate) async fn run(core: Arc<Core>) {
     }
 }
 
+/// Gives queues up whose locks are gone: what is in listeners is dropped, nothing is stored, and they are asked for anew.
+pub(crate) fn lose(core: &Arc<Core>, lost: &[Arc<Queue>], now: Instant) {
+    for queue in lost {
+        tracing::error!(group = %core.group, queue = %queue.id(), "the lock of a queue is lost; it is given up");
+        core.let_go(queue);
+        core.progress.with(|table| table.end(queue.id()));
+        core.queues.lock().remove(queue.id());
+        core.missing.lock().insert(queue.id().clone(), QueueState::LockLost { since: now });
+    }
+    let mut topics: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for queue in lost {
+        topics.entry(queue.id().topic().clone()).or_default().push(queue.id().clone());
+    }
+    for (topic, revoked) in topics {
+        tell(core, AssignmentChange { topic, assigned: Vec::new(), revoked });
+    }
+    core.rebalance.notify_one();
+}
+
 /// Returns whether everything could be done.
 async fn round(core: &Arc<Core>, settled_in: bool) -> bool {
     let mut complete = true;
-    for subscription in &core.subscriptions {
-        complete &= topic(core, subscription, settled_in).await;
+    let topics = core.subscriptions.topics();
+    for topic in &topics {
+        complete &= rebalance_topic(core, topic, settled_in).await;
+    }
+    let unwanted: BTreeSet<_> =
+        core.queues.lock().keys().map(MessageQueue::topic).filter(|topic| !topics.contains(topic)).cloned().collect();
+    for topic in unwanted {
+        apply(core, &topic, Vec::new()).await;
     }
     complete
 }
 
-async fn topic(core: &Arc<Core>, subscription: &Subscription, settled_in: bool) -> bool {
-    let topic = &subscription.topic;
+async fn rebalance_topic(core: &Arc<Core>, topic: &Topic, settled_in: bool) -> bool {
     let timeout = core.stack.request_timeout;
     let route = match core.stack.routes.route(topic, None, timeout).await {
         Ok(route) if route.is_template => return false, // it does not exist yet
@@ -87,74 +99,115 @@ async fn topic(core: &Arc<Core>, subscription: &Subscription, settled_in: bool) 
             return topic.is_retry() && settled_in;
         }
     };
+    match share(core, topic, &route).await {
+        Some(wanted) => apply(core, topic, wanted).await,
+        None => false,
+    }
+}
+
+/// The queues that should be ours. `None` when that is not known: then nothing changes (CON-REB-07).
+async fn share(core: &Core, topic: &Topic, route: &Route) -> Option<Vec<MessageQueue>> {
+    if core.options.is_broadcast {
+        return Some(route.subscribe.clone());
+    }
     let members = match core.stack.backend.members(&core.group, topic).await {
         Ok(members) => members,
         Err(failure) => {
-            // We are a member, so there is one: the broker does not know us, or cannot be asked. Nothing changes.
+            // We are a member, so there is one: the broker does not know us, or cannot be asked.
             tracing::debug!(%topic, %failure, "the members of the group are not known");
             core.stack.backend.announce().await;
-            return false;
+            return None;
         }
     };
     let client_id = core.stack.backend.client_id();
-    if !members.iter().any(|member| member == client_id) {
-        core.stack.backend.announce().await;
-        return false;
+    match members.iter().filter(|member| *member == client_id).count() {
+        0 => {
+            core.stack.backend.announce().await;
+            return None;
+        }
+        1 => {}
+        // For a moment after a reconnect that is so, too.
+        doubled => tracing::error!(
+            group = %core.group, client_id, doubled,
+            "the group has several members with this client id; they take the same queues, and nobody takes the others. \
+             Give each client an `instance_name` of its own"
+        ),
     }
     let allocation = Allocation::new(&core.group, topic, client_id, &route.subscribe, &members);
     let strategy = core.strategy.clone();
-    let wanted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| strategy.allocate(&allocation)));
-    let Ok(wanted) = wanted else {
+    let wanted = catch_unwind(AssertUnwindSafe(|| strategy.allocate(&allocation)));
+    if wanted.is_err() {
         tracing::error!(%topic, strategy = core.strategy.name(), "the allocation strategy panicked; nothing changes");
-        return false;
-    };
-    let change = {
-        let owned = core.queues.lock();
-        difference(owned.keys().filter(|queue| queue.topic() == topic), wanted)
-    };
-    if change == Difference::default() {
-        return true;
     }
-    tracing::info!(group = %core.group, %topic, members = members.len(), assigned = ?change.assigned, revoked = ?change.revoked, "rebalanced");
-    give_up(core, &change.revoked).await;
-    let mut complete = true;
-    for queue in change.assigned {
-        complete &= take_over(core, subscription, queue).await;
+    // A queue of another topic, or none at all, is nothing that we could consume.
+    let is_there = |queue: &MessageQueue| route.subscribe.contains(queue);
+    Some(wanted.ok()?.into_iter().filter(is_there).collect())
+}
+
+/// Gives up and takes over until what is owned of a topic is what is wanted. Returns whether it is.
+async fn apply(core: &Arc<Core>, topic: &Topic, wanted: Vec<MessageQueue>) -> bool {
+    core.missing.lock().retain(|queue, _| queue.topic() != topic || wanted.contains(queue));
+    let change = {
+        let owned: BTreeSet<_> = core.queues.lock().keys().filter(|queue| queue.topic() == topic).cloned().collect();
+        let leaving = core.leaving.lock().clone();
+        difference(&owned, &leaving, wanted)
+    };
+    if change.assigned.is_empty() && change.revoked.is_empty() {
+        return !change.later;
+    }
+    let asked = change.assigned.len();
+    hand_over::begin(core, &change.revoked);
+    let assigned = take_over(core, change.assigned).await;
+    let complete = assigned.len() == asked && !change.later;
+    if !assigned.is_empty() || !change.revoked.is_empty() {
+        tracing::info!(group = %core.group, %topic, ?assigned, revoked = ?change.revoked, "rebalanced");
+        tell(core, AssignmentChange { topic: topic.clone(), assigned, revoked: change.revoked });
     }
     complete
 }
 
-/// Stops the queues, gives running handlers a moment, commits, and lets go.
-async fn give_up(core: &Arc<Core>, revoked: &[MessageQueue]) {
-    if revoked.is_empty() {
-        return;
-    }
-    let queues: Vec<_> = {
-        let mut owned = core.queues.lock();
-        revoked.iter().filter_map(|queue| owned.remove(queue)).collect()
-    };
-    for queue in &queues {
-        queue.stop.cancel();
-    }
-    let until = Instant::now() + HAND_OVER;
-    loop {
-        let idle = core.idle.notified();
-        if queues.iter().all(|queue| queue.is_idle()) || tokio::time::timeout_at(until, idle).await.is_err() {
-            break;
+/// Takes queues over. Gives back those that could be: the others are said to be missing, with the reason.
+async fn take_over(core: &Arc<Core>, queues: Vec<MessageQueue>) -> Vec<MessageQueue> {
+    let won: Vec<(MessageQueue, Option<Lease>)> = if core.needs_locks() {
+        let won = locks::win(core, &queues).await;
+        let is_won = |queue: &&MessageQueue| !won.iter().any(|(locked, _)| locked == *queue);
+        for queue in queues.iter().filter(is_won) {
+            miss(core, queue, |since| QueueState::LockLost { since });
         }
+        won.into_iter().map(|(queue, lease)| (queue, Some(lease))).collect()
+    } else {
+        queues.into_iter().map(|queue| (queue, None)).collect()
+    };
+    let mut brokers: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (queue, lease) in won {
+        brokers.entry(queue.broker().clone()).or_default().push((queue, lease));
     }
-    for queue in &queues {
-        queue.source.revocation.revoke(); // from here on no late result counts
-    }
-    core.progress.flush_queues(revoked, core.stack.request_timeout).await;
-    for queue in &queues {
-        core.let_go(queue);
-        core.progress.with(|table| table.end(queue.id()));
-    }
+    // The brokers side by side: one that is away holds up nobody else (R12).
+    let starting = brokers.into_values().map(|queues| -> BoxFuture<'static, Vec<MessageQueue>> {
+        let core = core.clone();
+        Box::pin(async move { start_all(&core, queues).await })
+    });
+    side_by_side(starting).await.into_iter().flatten().collect()
 }
 
-/// Finds where the queue begins, and starts its pull loop. When the offset cannot be read nothing starts.
-async fn take_over(core: &Arc<Core>, subscription: &Subscription, queue: MessageQueue) -> bool {
+/// Starts queues of one broker. When the first offset cannot be read, the others are left for the next round.
+async fn start_all(core: &Arc<Core>, queues: Vec<(MessageQueue, Option<Lease>)>) -> Vec<MessageQueue> {
+    let mut started = Vec::with_capacity(queues.len());
+    let mut is_away = false;
+    for (queue, lease) in queues {
+        is_away = is_away || !start(core, queue.clone(), lease).await;
+        if is_away {
+            miss(core, &queue, |since| QueueState::OffsetUnknown { since });
+        } else {
+            started.push(queue);
+        }
+    }
+    started
+}
+
+/// Finds where the queue begins, and starts its pull loop. When the offset cannot be read nothing starts. Where there is a lock, it is
+/// ours by now: nobody stores another offset any more (CON-BUG-01).
+async fn start(core: &Arc<Core>, queue: MessageQueue, lease: Option<Lease>) -> bool {
     let (offset, stored) = match begin::position(core, &queue).await {
         Ok(found) => found,
         Err(error) => {
@@ -162,28 +215,32 @@ async fn take_over(core: &Arc<Core>, subscription: &Subscription, queue: Message
             return false;
         }
     };
+    core.missing.lock().remove(&queue);
     core.progress.with(|table| {
         if stored { table.start(queue.clone(), offset) } else { table.start_unstored(queue.clone(), offset) }
     });
     let source = Arc::new(Source { queue: queue.clone(), revocation: Revocation::new() });
-    let owned = Queue::new(source, subscription.clone(), offset, core.ending.child_token());
+    let owned = Queue::new(source, lease, offset, core.ending.child_token());
     core.queues.lock().insert(queue, owned.clone());
     core.spawn_to_its_end(Box::pin(puller::run(core.clone(), owned, offset)));
     true
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn queues(ids: &[u32]) -> Vec<MessageQueue> {
-        ids.iter().map(|id| MessageQueue::new("T", "b", *id)).collect()
+/// A queue that should be ours and is not. Since when stays as it was.
+fn miss(core: &Core, queue: &MessageQueue, state: impl FnOnce(Instant) -> QueueState) {
+    let state = state(Instant::now());
+    let mut missing = core.missing.lock();
+    let is_known =
+        missing.get(queue).is_some_and(|known| std::mem::discriminant(known) == std::mem::discriminant(&state));
+    if !is_known {
+        missing.insert(queue.clone(), state);
     }
+}
 
-    #[test]
-    fn only_what_changes_is_touched() {
-        let change = difference(&queues(&[0, 1, 2]), queues(&[2, 3, 3]));
-        assert_eq!(change, Difference { revoked: queues(&[0, 1]), assigned: queues(&[3]) });
-        assert_eq!(difference(&queues(&[1]), queues(&[1])), Difference::default());
+/// Tells who wants to know. A panic there changes nothing here.
+fn tell(core: &Core, change: AssignmentChange) {
+    let Some(on_assignment) = &core.options.on_assignment else { return };
+    if catch_unwind(AssertUnwindSafe(|| on_assignment(&change))).is_err() {
+        tracing::error!(group = %core.group, "`on_assignment` panicked");
     }
 }

@@ -1,0 +1,135 @@
+//! From checked options to a running consumer.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize},
+};
+
+use ferrocket_backend::{ConsumerMember, Ending, Managed, Member, MemberKind};
+use ferrocket_model::{ErrorKind, Filter, SetupError};
+use ferrocket_offset_store::{BrokerOffsets, DynOffsetStore, Progress};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{builder::Settings, check::check};
+use crate::{
+    core::{self, Buffered, Core, Order},
+    deliver::{
+        Ready,
+        retry::{self, Retries},
+    },
+    listener::AnyListener,
+    rebalance::{self, locks},
+    stats::Stats,
+    subscription::Subscriptions,
+};
+
+/// Checks, joins the group, starts the tasks.
+pub(super) async fn core(settings: Box<Settings>) -> Result<Arc<Core>, SetupError> {
+    let operation = format!("build consumer {}", settings.group);
+    let mut settings = *settings;
+    let options = &mut settings.options;
+    options.max_attempts = settings.max_attempts.unwrap_or(match (options.is_broadcast, options.order) {
+        (true, _) => 3,
+        (false, Order::Kept) => u32::MAX,
+        (false, Order::Any) => 17,
+    });
+    check(&operation, &settings)?;
+    let Settings { stack, group, mut subscriptions, strategy, concurrency, listener, store, options, .. } = settings;
+    if !options.is_broadcast {
+        subscriptions.push((group.retry_topic(), Filter::all()));
+    }
+    let store = store.unwrap_or_else(|| Arc::new(BrokerOffsets::new(stack.backend.clone())) as Arc<dyn DynOffsetStore>);
+    let core = Arc::new(Core {
+        progress: Progress::new(group.clone(), store),
+        buffered: Buffered::new(stack.budget.clone()),
+        stack,
+        group,
+        options,
+        subscriptions: Subscriptions::new(subscriptions),
+        strategy,
+        listener,
+        ready: Ready::default(),
+        retries: Retries::default(),
+        stats: Stats::default(),
+        queues: Mutex::default(),
+        leaving: Mutex::default(),
+        missing: Mutex::default(),
+        rebalance: Notify::new(),
+        running: AtomicUsize::new(0),
+        idle: Notify::new(),
+        ending: CancellationToken::new(),
+        abort: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+        concurrency: AtomicUsize::new(0),
+        paused: AtomicBool::new(false),
+        shutdown: Ending::new(),
+    });
+    join(&core).await?;
+    if !matches!(core.listener, AnyListener::Stream) {
+        core.set_concurrency(concurrency);
+    }
+    core.stack.scope.add(&(core.clone() as Arc<dyn Managed>));
+    Ok(core)
+}
+
+async fn join(core: &Arc<Core>) -> Result<(), SetupError> {
+    // Brokers are told of us when their addresses are known, so the topics are looked up first.
+    for topic in core.subscriptions.topics().iter().filter(|topic| !topic.is_retry()) {
+        let timeout = core.stack.request_timeout;
+        if let Err(failure) = core.stack.routes.route(topic, None, timeout).await {
+            if failure.kind() == ErrorKind::Closed {
+                return Err(failure.into());
+            }
+            tracing::warn!(%topic, %failure, "subscribed to a topic without a route; it is waited for");
+        }
+    }
+    let member = ConsumerMember {
+        subscriptions: core.subscriptions.listed(),
+        is_broadcast: core.options.is_broadcast,
+        consume_from: core.options.consume_from,
+    };
+    let member = Member { group: core.group.clone(), kind: MemberKind::Consumer(member) };
+    let joining = Joining { core: Some(core) };
+    let joined = core.stack.backend.join(member).await;
+    let events = match joined {
+        Ok(joined) => joined.events,
+        Err(failure) => {
+            // A conflict is about somebody else's membership: it stays.
+            std::mem::forget(joining);
+            return Err(failure.into());
+        }
+    };
+    joining.done();
+    core.spawn(Box::pin(rebalance::forward(core.clone(), events)));
+    core.spawn(Box::pin(rebalance::run(core.clone())));
+    for topic in core.subscriptions.topics() {
+        core.spawn(Box::pin(rebalance::watch(core.clone(), topic)));
+    }
+    if core.needs_locks() {
+        core.spawn(Box::pin(locks::keep(core.clone())));
+    }
+    core.spawn(Box::pin(retry::run(core.clone())));
+    core.spawn_to_its_end(Box::pin(core::commit_regularly(core.clone())));
+    Ok(())
+}
+
+/// Takes the membership back when `build` is dropped while it joins.
+struct Joining<'a> {
+    core: Option<&'a Core>,
+}
+
+impl Joining<'_> {
+    fn done(mut self) {
+        self.core = None;
+    }
+}
+
+impl Drop for Joining<'_> {
+    fn drop(&mut self) {
+        if let Some(core) = self.core {
+            core.stack.backend.forget(&core.group, true);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Queues that go to another member: their running listeners get a moment, what they settle is stored, then the queue is free.
+
+use std::{sync::Arc, time::Duration};
+
+use ferrocket_model::MessageQueue;
+use tokio::time::Instant;
+
+use super::locks;
+use crate::{core::Core, queue::Queue};
+
+/// How long running listeners may take. The next owner does not wait for us, and gets the message again if they take longer.
+const WITHOUT_LOCK: Duration = Duration::from_millis(300);
+/// The same where the next owner waits for the lock (CON-ORD-15).
+const WITH_LOCK: Duration = Duration::from_secs(20);
+
+/// Begins the hand-over of these queues. It goes on in the background, so that a slow listener holds up nothing else.
+pub(super) fn begin(core: &Arc<Core>, revoked: &[MessageQueue]) {
+    let queues: Vec<_> = {
+        let mut owned = core.queues.lock();
+        revoked.iter().filter_map(|queue| owned.remove(queue)).collect()
+    };
+    if queues.is_empty() {
+        return;
+    }
+    core.leaving.lock().extend(queues.iter().map(|queue| queue.id().clone()));
+    for queue in &queues {
+        queue.stop.cancel();
+    }
+    core.spawn_to_its_end(Box::pin(finish(core.clone(), queues)));
+}
+
+async fn finish(core: Arc<Core>, queues: Vec<Arc<Queue>>) {
+    let until = Instant::now() + if core.needs_locks() { WITH_LOCK } else { WITHOUT_LOCK };
+    loop {
+        let idle = core.idle.notified();
+        if queues.iter().all(|queue| queue.is_idle()) || tokio::time::timeout_at(until, idle).await.is_err() {
+            break;
+        }
+    }
+    let ids: Vec<_> = queues.iter().map(|queue| queue.id().clone()).collect();
+    for queue in &queues {
+        queue.source.revocation.revoke(); // from here on no late result counts
+    }
+    // A lock that ended meanwhile: somebody else may be further by now.
+    let safe: Vec<_> = queues.iter().filter(|queue| queue.is_safe()).map(|queue| queue.id().clone()).collect();
+    core.progress.flush_queues(&safe, core.stack.request_timeout).await;
+    for queue in &queues {
+        core.let_go(queue);
+        core.progress.with(|table| table.end(queue.id()));
+    }
+    locks::release(&core, &queues, core.stack.request_timeout).await;
+    core.leaving.lock().retain(|queue| !ids.contains(queue));
+    core.rebalance.notify_one();
+}

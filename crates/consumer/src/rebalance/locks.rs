@@ -1,0 +1,125 @@
+//! Locks of queues, where an order is kept: won before anything is handed out, kept while a queue is ours, given back after its
+//! offset is stored.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use ferrocket_backend::{BoxFuture, side_by_side};
+use ferrocket_model::{BrokerName, MessageQueue};
+use tokio::time::Instant;
+
+use crate::{
+    core::Core,
+    queue::{Lease, Queue},
+    rebalance,
+};
+
+/// Locks are asked for again this often; they hold three times as long (CON-ORD-04).
+const KEEP_EVERY: Duration = Duration::from_secs(10);
+/// A broker that did not answer is asked again after this time.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Asks for locks, the brokers side by side. Gives back those that were won.
+pub(super) async fn win(core: &Arc<Core>, queues: &[MessageQueue]) -> Vec<(MessageQueue, Lease)> {
+    let asked = Instant::now();
+    let calls = by_broker(queues.iter().cloned()).into_iter().map(|(broker, queues)| -> BoxFuture<'static, _> {
+        let core = core.clone();
+        Box::pin(async move {
+            let locked = core.stack.backend.lock(&core.group, &broker, &queues).await;
+            locked.unwrap_or_else(|failure| {
+                tracing::warn!(%failure, "queues could not be locked; they are asked for again");
+                Vec::new()
+            })
+        })
+    });
+    let won = side_by_side(calls).await.into_iter().flatten();
+    won.map(|queue| (queue, Lease::won(asked))).collect()
+}
+
+/// Gives locks back. Brokers that cannot be told end them by themselves.
+pub(crate) async fn release(core: &Arc<Core>, queues: &[Arc<Queue>], timeout: Duration) {
+    let locked = queues.iter().filter(|queue| queue.lease.is_some()).map(|queue| queue.id().clone());
+    let calls = by_broker(locked).into_iter().map(|(broker, queues)| -> BoxFuture<'static, ()> {
+        let core = core.clone();
+        Box::pin(async move {
+            let unlocked = core.stack.backend.unlock(&core.group, &broker, &queues);
+            match tokio::time::timeout(timeout, unlocked).await {
+                Ok(Ok(())) => {}
+                Ok(Err(failure)) => tracing::warn!(%failure, "queues stay locked until the broker ends that"),
+                Err(_) => tracing::warn!(%broker, ?timeout, "queues stay locked until the broker ends that: no answer"),
+            }
+        })
+    });
+    side_by_side(calls).await;
+}
+
+/// Keeps the locks of what is owned. A queue whose lock is lost, or can no longer be proven, is given up at once: nothing of it is
+/// handed out or stored any more.
+pub(crate) async fn keep(core: Arc<Core>) {
+    let mut next = Instant::now() + KEEP_EVERY;
+    loop {
+        let owned: Vec<_> = core.queues.lock().values().cloned().collect();
+        let first_end = owned.iter().filter_map(|queue| Some(queue.lease.as_ref()?.until())).min();
+        tokio::time::sleep_until(first_end.map_or(next, |end| end.min(next))).await;
+        if Instant::now() >= next {
+            let owned: Vec<_> = core.queues.lock().values().cloned().collect();
+            let all_answered = ask_again(&core, &owned).await;
+            next = Instant::now() + if all_answered { KEEP_EVERY } else { AGAIN };
+        }
+        let now = Instant::now();
+        let lost: Vec<_> = {
+            let owned = core.queues.lock();
+            let is_lost = |queue: &&Arc<Queue>| queue.lease.as_ref().is_some_and(|lease| !lease.holds(now));
+            owned.values().filter(is_lost).cloned().collect()
+        };
+        if !lost.is_empty() {
+            rebalance::lose(&core, &lost, now);
+        }
+    }
+}
+
+/// Returns whether all brokers answered.
+async fn ask_again(core: &Arc<Core>, owned: &[Arc<Queue>]) -> bool {
+    let asked = Instant::now();
+    let brokers = by_broker(owned.iter().map(|queue| queue.id().clone()));
+    let calls = brokers.into_iter().map(|(broker, queues)| -> BoxFuture<'static, Option<Vec<MessageQueue>>> {
+        let core = core.clone();
+        Box::pin(async move {
+            match core.stack.backend.lock(&core.group, &broker, &queues).await {
+                Ok(kept) => {
+                    let lost = queues.into_iter().filter(|queue| !kept.contains(queue)).collect();
+                    keep_those(&core, &kept, asked);
+                    Some(lost)
+                }
+                Err(failure) => {
+                    tracing::warn!(%failure, "locks could not be kept; they are asked for again");
+                    None
+                }
+            }
+        })
+    });
+    let answers = side_by_side(calls).await;
+    let now = Instant::now();
+    for queue in owned {
+        let is_lost = answers.iter().flatten().any(|lost| lost.contains(queue.id()));
+        if let Some(lease) = queue.lease.as_ref().filter(|_| is_lost) {
+            lease.lost(now);
+        }
+    }
+    answers.iter().all(Option::is_some)
+}
+
+fn keep_those(core: &Core, kept: &[MessageQueue], asked: Instant) {
+    let now = Instant::now();
+    let owned = core.queues.lock();
+    for lease in kept.iter().filter_map(|queue| owned.get(queue)?.lease.as_ref()) {
+        lease.kept(asked, now);
+    }
+}
+
+fn by_broker(queues: impl IntoIterator<Item = MessageQueue>) -> BTreeMap<BrokerName, Vec<MessageQueue>> {
+    let mut brokers: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for queue in queues {
+        brokers.entry(queue.broker().clone()).or_default().push(queue);
+    }
+    brokers
+}
