@@ -103,9 +103,10 @@ pub mod producer {
 /// Options and extension points of consumers.
 pub mod consumer {
     pub use ferrocket_consumer::{
-        AllocateQueues, Allocation, AssignmentChange, Average, BatchListener, BatchOutcome, Concurrent, ConsumeContext,
-        ConsumeReport, ConsumerHealth, ConsumerInterceptor, Delivery, DeliveryStream, IntoBatchOutcome, IntoOutcome,
-        Listener, NoListener, Orderly, Outcome, PushConsumer, PushConsumerBuilder, QueueHealth, QueueState, Streaming,
+        AllocateQueues, Allocation, AssignmentChange, Average, AverageByCircle, BatchListener, BatchOutcome,
+        Concurrent, ConsistentHash, ConsumeContext, ConsumeReport, ConsumerHealth, ConsumerInterceptor, Delivery,
+        DeliveryStream, Fixed, IntoBatchOutcome, IntoOutcome, Listener, MachineRoom, MachineRoomNearby, NoListener,
+        Orderly, Outcome, PushConsumer, PushConsumerBuilder, QueueHealth, QueueState, Streaming,
     };
 }
 

@@ -28,7 +28,9 @@ mod subscription;
 #[path = "../tests/common/mod.rs"]
 mod vectors;
 
-pub use allocate::{AllocateQueues, Allocation, Average};
+pub use allocate::{
+    AllocateQueues, Allocation, Average, AverageByCircle, ConsistentHash, Fixed, MachineRoom, MachineRoomNearby,
+};
 pub use health::{ConsumerHealth, QueueHealth, QueueState};
 pub use interceptor::{ConsumeContext, ConsumeReport, ConsumerInterceptor};
 pub use listener::{BatchListener, Listener};

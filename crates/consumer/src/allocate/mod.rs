@@ -1,4 +1,22 @@
-use ferrocket_model::{Group, MessageQueue, Topic};
+//! How the members of a group share the queues of a topic. One file per strategy; [`Average`] is what consumers use unless told
+//! otherwise.
+
+mod average;
+mod average_by_circle;
+mod consistent_hash;
+mod fixed;
+mod machine_room;
+mod machine_room_nearby;
+#[cfg(test)]
+mod props;
+
+pub use average::Average;
+pub use average_by_circle::AverageByCircle;
+pub use consistent_hash::ConsistentHash;
+use ferrocket_model::{Failure, Group, MessageQueue, SetupError, Topic};
+pub use fixed::Fixed;
+pub use machine_room::MachineRoom;
+pub use machine_room_nearby::MachineRoomNearby;
 
 /// The inputs of an allocation, sorted as every member of the group sorts them.
 #[derive(Debug)]
@@ -27,6 +45,11 @@ impl<'a> Allocation<'a> {
     ) -> Self {
         Self { group, topic, client_id, queues, members }
     }
+
+    /// Our place among the members, the first if we are listed twice. Who is not in the list owns nothing.
+    fn place(&self) -> Option<usize> {
+        self.members.iter().position(|member| member == self.client_id)
+    }
 }
 
 /// Which queues of a topic are mine? A pure function: every member computes it from the same inputs.
@@ -49,25 +72,7 @@ where
     }
 }
 
-/// Consecutive runs of queues, of equal length as far as possible: what Java does unless told otherwise.
-#[derive(Debug, Clone, Copy, Default)]
-#[doc(alias = "AllocateMessageQueueAveragely")]
-pub struct Average;
-
-impl AllocateQueues for Average {
-    fn name(&self) -> &str {
-        "AVG"
-    }
-
-    fn allocate(&self, allocation: &Allocation<'_>) -> Vec<MessageQueue> {
-        let (queues, members) = (allocation.queues.len(), allocation.members.len());
-        let Some(index) = allocation.members.iter().position(|member| member == allocation.client_id) else {
-            return Vec::new();
-        };
-        let rest = queues % members;
-        let has_one_more = index < rest;
-        let share = if queues <= members { 1 } else { queues / members + usize::from(has_one_more) };
-        let start = if has_one_more { index * share } else { index * share + rest };
-        allocation.queues.iter().skip(start).take(share).cloned().collect()
-    }
+/// What a strategy's constructor says of a bad argument.
+fn refused(option: &'static str, detail: impl Into<String>) -> SetupError {
+    Failure::invalid_argument("set up an allocation strategy", detail).with_option(option).into()
 }
