@@ -155,6 +155,26 @@ mod tests {
         assert_eq!(cases.len(), 3);
     }
 
+    // CON-ALLOC-06: hashes are compared signed, a queue may meet a member exactly, and of two members in one place the later stays.
+    #[test]
+    fn a_queue_belongs_to_the_member_at_or_after_its_hash() {
+        let owner = |of_queue: i64| {
+            let place = move |text: &str| match text {
+                "a-0" => -5,
+                "b-0" | "c-0" => 7,
+                _ => of_queue,
+            };
+            let strategy = ConsistentHash::new().virtual_nodes(1).expect("allowed").hash(place);
+            let members = ["a", "b", "c"].map(String::from);
+            let (group, topic, queues) = ("CG".into(), "T".into(), [MessageQueue::new("T", "x", 0)]);
+            let owns = |client: &String| {
+                !strategy.allocate(&Allocation::new(&group, &topic, client, &queues, &members)).is_empty()
+            };
+            members.iter().filter(|client| owns(client)).cloned().collect::<String>()
+        };
+        assert_eq!([-6, -5, -4, 7, 8].map(owner), ["a", "a", "c", "c", "a"]);
+    }
+
     // CON-ALLOC-06: Java takes 0, and then nobody owns anything.
     #[test]
     fn a_ring_without_nodes_or_with_absurdly_many_is_refused() {
