@@ -16,8 +16,7 @@ pub struct Fixed {
 }
 
 impl Fixed {
-    /// The queues of this member, of all its topics. Nobody checks that they exist; one that does not is tried again and again,
-    /// with a warning each time.
+    /// The queues of this member, of all its topics. One that does not exist is left out until it does.
     pub fn new(queues: impl IntoIterator<Item = MessageQueue>) -> Self {
         let mut queues: Vec<_> = queues.into_iter().collect();
         queues.sort();

@@ -140,7 +140,7 @@ async fn share(core: &Core, topic: &Topic, route: &Route) -> Option<Vec<MessageQ
         tracing::error!(%topic, strategy = core.strategy.name(), "the allocation strategy panicked; nothing changes");
     }
     // A queue of another topic, or none at all, is nothing that we could consume.
-    let is_there = |queue: &MessageQueue| route.subscribe.contains(queue);
+    let is_there = |queue: &MessageQueue| route.subscribe.binary_search(queue).is_ok();
     Some(wanted.ok()?.into_iter().filter(is_there).collect())
 }
 
