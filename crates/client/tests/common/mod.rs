@@ -1,6 +1,8 @@
 //! Clusters in memory, and clients of theirs.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod wire;
+
 use std::time::Duration;
 
 use ferrocket::{Client, ClientBuilder};
@@ -10,7 +12,12 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// Waits for what must happen; a paused clock comes to the limit at once when nothing does.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(300 * SECOND, future).await.expect("it should have happened by now")
+    tokio::time::timeout(600 * SECOND, future).await.expect("it should have happened by now")
+}
+
+/// A cluster of so many brokers, in memory.
+pub(crate) fn brokers(count: usize) -> TestClusterBuilder {
+    TestCluster::builder().in_memory().brokers(count).topic("Orders", 2)
 }
 
 /// Makes clients that reach a cluster in memory.

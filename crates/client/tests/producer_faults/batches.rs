@@ -7,8 +7,8 @@ use ferrocket_testkit::{Call, Fault, ResponseCode};
 use futures::future::join_all;
 
 use crate::{
+    common::{SECOND, brokers, soon, wire::connect},
     ledger::Ledger,
-    wire::{SECOND, brokers, connect, soon},
 };
 
 fn bodies(name: &str, count: usize) -> Vec<String> {

@@ -5,8 +5,8 @@ use ferrocket_testkit::{Call, Fault, ResponseCode};
 use tokio::time::Instant;
 
 use crate::{
+    common::{SECOND, brokers, soon, wire::connect},
     ledger::Ledger,
-    wire::{SECOND, brokers, connect, soon},
 };
 
 /// PRO-SEND-03: after these another broker is asked.

@@ -5,8 +5,8 @@ use ferrocket_testkit::{Call, Fault};
 use tokio::time::Instant;
 
 use crate::{
+    common::{SECOND, brokers, soon, wire::connect},
     ledger::Ledger,
-    wire::{SECOND, brokers, connect, soon},
 };
 
 /// R1, R-I2. Seen to fail with `Applied::No` for every connection that ended (`verdict::failure`): a send whose frame was

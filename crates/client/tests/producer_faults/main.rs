@@ -3,6 +3,8 @@
 
 mod batches;
 mod codes;
+#[path = "../common/mod.rs"]
+mod common;
 mod cuts;
 mod ledger;
 mod order;
@@ -10,4 +12,3 @@ mod outages;
 mod requests;
 mod shutdown;
 mod transactions;
-mod wire;

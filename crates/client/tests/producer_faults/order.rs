@@ -7,8 +7,8 @@ use ferrocket_testkit::{Call, Fault, ResponseCode};
 use futures::future::join_all;
 
 use crate::{
+    common::{SECOND, brokers, wire::connect},
     ledger::Ledger,
-    wire::{SECOND, brokers, connect},
 };
 
 /// R1, R19, R-I1, R-I2: pipelined, with attempts that are repeated. A message may be there twice, but none before one that was sent

@@ -8,8 +8,8 @@ use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use tokio::time::Instant;
 
 use crate::{
+    common::{SECOND, brokers, soon, wire::connect},
     ledger::Ledger,
-    wire::{SECOND, brokers, connect, soon},
 };
 
 /// R4, R-I1, R-I2, R-I13: stopped under load, refusing for a while, and back at the same or another address, many times.

@@ -7,7 +7,7 @@ use ferrocket_testkit::{Call, Fault};
 use futures::future::join_all;
 use tokio::time::Instant;
 
-use crate::wire::{SECOND, brokers, connect, soon};
+use crate::common::{SECOND, brokers, soon, wire::connect};
 
 /// Answers each request with its own body, after as many milliseconds as it says, as often as it says.
 async fn server(client: &Client) -> (PushConsumer, Producer) {

@@ -6,8 +6,8 @@ use futures::future::join_all;
 use tokio::time::Instant;
 
 use crate::{
+    common::{SECOND, brokers, soon, wire::connect},
     ledger::Ledger,
-    wire::{SECOND, brokers, connect, soon},
 };
 
 /// R22, R-I1, R-I2: what is under way is waited for, and so is what waits to be batched.

@@ -11,7 +11,7 @@ use std::{
 use ferrocket::{Applied, Client, Message, ReceivedMessage, TransactionProducer, TransactionState};
 use ferrocket_testkit::{Call, Fault, TestCluster};
 
-use crate::wire::{SECOND, brokers, connect, soon};
+use crate::common::{SECOND, brokers, soon, wire::connect};
 
 /// A producer whose checker gives this answer, after this time; and how often it was asked.
 async fn producer(

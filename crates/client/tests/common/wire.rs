@@ -4,27 +4,19 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
-    time::Duration,
+    task::{Context, Poll, ready},
 };
 
-use ferrocket::Client;
-use ferrocket_testkit::{TestCluster, TestClusterBuilder};
+use ferrocket::{Client, ClientBuilder};
+use ferrocket_testkit::TestCluster;
+use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
-pub(crate) const SECOND: Duration = Duration::from_secs(1);
-
-pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(600 * SECOND, future).await.expect("it should have happened by now")
-}
-
-pub(crate) fn brokers(count: usize) -> TestClusterBuilder {
-    TestCluster::builder().in_memory().brokers(count).topic("Orders", 2)
-}
+use super::soon;
 
 /// What a client's connections do, all together.
 #[derive(Default)]
@@ -33,6 +25,24 @@ pub(crate) struct Wire {
     cut_after: Mutex<Option<usize>>,
     written: AtomicUsize,
     dials: AtomicUsize,
+    line: Mutex<Line>,
+}
+
+/// What happens to all connections at once.
+#[derive(Default)]
+struct Line {
+    /// Connections of before are gone; those that are made later live.
+    cut: usize,
+    is_unplugged: bool,
+    is_frozen: bool,
+    cables: Vec<Weak<Ends>>,
+}
+
+/// Who waits for a connection.
+#[derive(Default)]
+struct Ends {
+    reader: AtomicWaker,
+    writer: AtomicWaker,
 }
 
 impl Wire {
@@ -56,6 +66,45 @@ impl Wire {
         self.dials.load(Ordering::SeqCst)
     }
 
+    /// Cuts every connection, and lets nobody dial until [`plug`](Self::plug).
+    pub(crate) fn unplug(&self) {
+        let mut line = self.line.lock();
+        line.cut += 1;
+        line.is_unplugged = true;
+        line.wake();
+    }
+
+    /// Cuts every connection; new ones can be made.
+    pub(crate) fn cut(&self) {
+        let mut line = self.line.lock();
+        line.cut += 1;
+        line.wake();
+    }
+
+    pub(crate) fn plug(&self) {
+        self.line.lock().is_unplugged = false;
+    }
+
+    /// Nothing moves on any connection until [`thaw`](Self::thaw): as when the machine is suspended, or a cable is out.
+    pub(crate) fn freeze(&self) {
+        self.line.lock().is_frozen = true;
+    }
+
+    pub(crate) fn thaw(&self) {
+        let mut line = self.line.lock();
+        line.is_frozen = false;
+        line.wake();
+    }
+
+    /// Whether a connection of this generation can move bytes: `Pending` while the line is frozen.
+    fn poll_moves(&self, generation: usize) -> Poll<io::Result<()>> {
+        let line = self.line.lock();
+        if line.cut != generation {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        if line.is_frozen { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
     /// How many of these bytes pass; `None` when the connection is cut before the first of them.
     fn pass(&self, bytes: usize) -> Option<usize> {
         let mut cut_after = self.cut_after.lock();
@@ -76,9 +125,21 @@ impl Wire {
     }
 }
 
+impl Line {
+    fn wake(&mut self) {
+        self.cables.retain(|ends| ends.strong_count() > 0);
+        for ends in self.cables.iter().filter_map(Weak::upgrade) {
+            ends.reader.wake();
+            ends.writer.wake();
+        }
+    }
+}
+
 /// One connection. Cut, it is gone for both sides.
 struct Cable {
     stream: Option<DuplexStream>,
+    generation: usize,
+    ends: Arc<Ends>,
     wire: Arc<Wire>,
 }
 
@@ -86,16 +147,28 @@ impl Cable {
     fn stream(&mut self) -> io::Result<Pin<&mut DuplexStream>> {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::ConnectionReset.into())
     }
+
+    fn poll_moves(&mut self) -> Poll<io::Result<()>> {
+        let moves = self.wire.poll_moves(self.generation);
+        if matches!(moves, Poll::Ready(Err(_))) {
+            self.stream = None;
+        }
+        moves
+    }
 }
 
 impl AsyncRead for Cable {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.ends.reader.register(cx.waker());
+        ready!(self.poll_moves())?;
         self.stream()?.poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Cable {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.ends.writer.register(cx.waker());
+        ready!(self.poll_moves())?;
         let wire = self.wire.clone();
         let Some(passing) = wire.pass(bytes.len()) else {
             self.stream = None;
@@ -114,14 +187,31 @@ impl AsyncWrite for Cable {
     }
 }
 
-/// A client of the cluster, and its wire.
-pub(crate) async fn connect(cluster: &TestCluster) -> (Client, Arc<Wire>) {
+/// Makes clients of the cluster, all over one wire.
+pub(crate) fn wired(cluster: &TestCluster) -> (ClientBuilder, Arc<Wire>) {
     let (connector, wire) = (cluster.connector(), Arc::new(Wire::default()));
     let dialing = wire.clone();
     let client = Client::builder().name_servers(cluster.name_servers()).dialer(move |address: String| {
         let (connector, wire) = (connector.clone(), dialing.clone());
         wire.dials.fetch_add(1, Ordering::SeqCst);
-        async move { Ok::<_, io::Error>(Cable { stream: Some(connector.connect(&address).await?), wire }) }
+        let ends = Arc::<Ends>::default();
+        let (generation, is_unplugged) = {
+            let mut line = wire.line.lock();
+            line.cables.push(Arc::downgrade(&ends));
+            (line.cut, line.is_unplugged)
+        };
+        async move {
+            if is_unplugged {
+                return Err(io::ErrorKind::NetworkUnreachable.into());
+            }
+            Ok::<_, io::Error>(Cable { stream: Some(connector.connect(&address).await?), generation, ends, wire })
+        }
     });
+    (client, wire)
+}
+
+/// A client of the cluster, and its wire.
+pub(crate) async fn connect(cluster: &TestCluster) -> (Client, Arc<Wire>) {
+    let (client, wire) = wired(cluster);
     (soon(client.connect()).await.expect("it connects"), wire)
 }
