@@ -2,7 +2,7 @@
 //!
 //! Methods take one request value and return a boxed future; they speak domain types only. A request code, an opaque, an
 //! address, a heartbeat or a name server never crosses this line. Whoever stands above asks what a transport can do only by
-//! [`Capability`]. Start reading at [`Backend`], which is all roles together.
+//! [`Capability`]. Start reading at [`Backend`] and [`ConsumerBackend`], which are all roles together.
 #![doc = include_str!("../README.md")]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
@@ -30,7 +30,9 @@ pub use ending::Ending;
 pub use futures_core::future::BoxFuture;
 pub use latency::{Latencies, LatencyHistogram};
 pub use locks::Locks;
-pub use membership::{ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, ServerEvent, Subscription};
+pub use membership::{
+    ConsumerGroups, ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, ServerEvent, Subscription,
+};
 pub use offsets::Offsets;
 pub use pull::{PullOutcome, PullRequest, Pulled, Pulls};
 pub use recall::{RecallRequest, Recalls};
@@ -46,25 +48,17 @@ pub use transaction::{CheckAnswer, EndTransactionRequest, TransactionCheck, Tran
 /// What an operation of the seam ends with. The failure is boxed, so that results stay small.
 pub type Outcome<T> = Result<T, Box<Failure>>;
 
-/// All roles of a transport. One value is one cluster.
-pub trait Backend:
-    Routes
-    + Sends
-    + Transactions
-    + Replies
-    + Recalls
-    + Pulls
-    + Offsets
-    + Locks
-    + Membership
-    + SendBacks
-    + Send
-    + Sync
-    + 'static
-{
+/// The roles of a transport that everybody needs, and those of producers. One value is one cluster.
+pub trait Backend: Routes + Sends + Transactions + Replies + Recalls + Membership + Send + Sync + 'static {
     /// What the transport, and the servers behind it as far as they are known, can do.
     fn supports(&self, capability: Capability) -> bool;
 
     /// Ends everything the transport runs: connections, heartbeats, look-ups. Members must have left before.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
+
+/// What consumers need besides. A trait of its own, so that a program without consumers does not carry it: the compiler keeps
+/// whatever an object of a trait can do.
+pub trait ConsumerBackend: Backend + Pulls + Offsets + Locks + SendBacks + ConsumerGroups {}
+
+impl<T: Backend + Pulls + Offsets + Locks + SendBacks + ConsumerGroups> ConsumerBackend for T {}

@@ -79,9 +79,6 @@ pub trait Membership {
     /// it is told later.
     fn join(&self, member: Member) -> BoxFuture<'_, Outcome<Joined>>;
 
-    /// Changes what the consumer of a group wants, and tells the servers now. Does nothing when this client has none there.
-    fn resubscribe<'a>(&'a self, group: &'a Group, subscriptions: Vec<Subscription>) -> BoxFuture<'a, ()>;
-
     /// Tells the servers now, instead of at the next interval: subscriptions changed, or a broker is new.
     fn announce(&self) -> BoxFuture<'_, ()>;
 
@@ -96,6 +93,12 @@ pub trait Membership {
 
     /// Takes a group off this client without telling anybody, for handles that are dropped: servers notice by the next heartbeat.
     fn forget(&self, group: &Group, consumer: bool);
+}
+
+/// Consumer groups, as their members see them.
+pub trait ConsumerGroups {
+    /// Changes what the consumer of a group wants, and tells the servers now. Does nothing when this client has none there.
+    fn resubscribe<'a>(&'a self, group: &'a Group, subscriptions: Vec<Subscription>) -> BoxFuture<'a, ()>;
 
     /// The ids of a consumer group's members, sorted as Java sorts texts. `topic` says where to ask. An id is there once per
     /// connection under which it is known: twice, when two clients have the same one.

@@ -99,7 +99,7 @@ impl Client {
 
     /// A push consumer of a group: messages come to a listener.
     pub fn push_consumer(&self, group: impl Into<Group>) -> PushConsumerBuilder {
-        PushConsumerBuilder::new(self.inner.stack.clone(), group)
+        PushConsumerBuilder::new(self.inner.stack.clone(), self.inner.remoting.clone(), group)
     }
 
     /// The queues of a topic that can be written.

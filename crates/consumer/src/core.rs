@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ferrocket_backend::{BoxFuture, Ending, LAST_WORD, Leftover, Managed, Stage, spawn};
+use ferrocket_backend::{BoxFuture, ConsumerBackend, Ending, LAST_WORD, Leftover, Managed, Stage, spawn};
 use ferrocket_model::{ConsumeFrom, Group, MessageQueue};
 use ferrocket_offset_store::Progress;
 use ferrocket_route::Stack;
@@ -66,6 +66,8 @@ pub(crate) enum Order {
 /// What all handles and tasks of one consumer share.
 pub(crate) struct Core {
     pub(crate) stack: Stack,
+    /// The same transport as the stack's, with what consumers need.
+    pub(crate) backend: Arc<dyn ConsumerBackend>,
     pub(crate) group: Group,
     pub(crate) options: Options,
     pub(crate) subscriptions: Subscriptions,

@@ -179,7 +179,15 @@ pub struct Failure {
 impl Failure {
     /// A failure of `operation` (a verb phrase such as `send to topic Orders`). Applied and remedy start with what the
     /// kind implies; say otherwise with [`with_applied`](Self::with_applied) and [`with_remedy`](Self::with_remedy).
+    #[inline]
     pub fn new(kind: ErrorKind, operation: impl Into<String>) -> Self {
+        Self::of(kind, operation.into())
+    }
+
+    /// Compiled once, and told to be rare, as are its like below: what leads to failures is kept short then.
+    #[cold]
+    #[inline(never)]
+    fn of(kind: ErrorKind, operation: String) -> Self {
         let (applied, remedy) = match kind {
             ErrorKind::Overloaded | ErrorKind::Busy => (Applied::No, Remedy::Wait),
             ErrorKind::NameServerUnreachable => (Applied::No, Remedy::Wait),
@@ -191,7 +199,7 @@ impl Failure {
             _ => (Applied::No, Remedy::Nothing),
         };
         Self {
-            operation: operation.into(),
+            operation,
             kind,
             applied,
             remedy,
@@ -221,8 +229,15 @@ impl Failure {
     }
 
     /// The reason in words, instead of the kind's general one.
-    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+    #[inline]
+    pub fn with_detail(self, detail: impl Into<String>) -> Self {
+        self.detailed(detail.into())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn detailed(mut self, detail: String) -> Self {
+        self.detail = Some(detail);
         self
     }
 
@@ -252,24 +267,37 @@ impl Failure {
     }
 
     /// Which topic it was about.
+    #[cold]
+    #[inline(never)]
     pub fn with_topic(mut self, topic: &Topic) -> Self {
         self.topic = Some(topic.clone());
         self
     }
 
     /// Which broker was asked.
+    #[cold]
+    #[inline(never)]
     pub fn with_broker(mut self, broker: &BrokerName) -> Self {
         self.broker = Some(broker.clone());
         self
     }
 
     /// Which address was asked.
-    pub fn with_address(mut self, address: impl Into<String>) -> Self {
-        self.address = Some(address.into());
+    #[inline]
+    pub fn with_address(self, address: impl Into<String>) -> Self {
+        self.at(address.into())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn at(mut self, address: String) -> Self {
+        self.address = Some(address);
         self
     }
 
     /// All tries and the time they took together.
+    #[cold]
+    #[inline(never)]
     pub fn with_attempts(mut self, attempts: Vec<Attempt>, elapsed: Duration) -> Self {
         self.attempts = attempts;
         self.elapsed = elapsed;
@@ -283,8 +311,15 @@ impl Failure {
     }
 
     /// The error underneath.
-    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.source = Some(Arc::from(source.into()));
+    #[inline]
+    pub fn with_source(self, source: impl Into<BoxError>) -> Self {
+        self.because_of(source.into())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn because_of(mut self, source: BoxError) -> Self {
+        self.source = Some(Arc::from(source));
         self
     }
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use ferrocket_backend::Backend;
+use ferrocket_backend::ConsumerBackend;
 use ferrocket_model::{BoxError, Group, MessageQueue};
 
 use crate::OffsetStore;
@@ -9,12 +9,12 @@ use crate::OffsetStore;
 #[derive(Clone)]
 #[doc(alias = "RemoteBrokerOffsetStore")]
 pub struct BrokerOffsets {
-    backend: Arc<dyn Backend>,
+    backend: Arc<dyn ConsumerBackend>,
 }
 
 impl BrokerOffsets {
     /// The offsets of a cluster.
-    pub fn new(backend: Arc<dyn Backend>) -> Self {
+    pub fn new(backend: Arc<dyn ConsumerBackend>) -> Self {
         Self { backend }
     }
 }

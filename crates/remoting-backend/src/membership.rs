@@ -7,8 +7,8 @@ use std::{
 };
 
 use ferrocket_backend::{
-    BoxFuture, ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, Outcome, ServerEvent, Subscription,
-    side_by_side,
+    BoxFuture, ConsumerGroups, ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, Outcome,
+    ServerEvent, Subscription, side_by_side,
 };
 use ferrocket_model::{ConsumeFrom, ErrorKind, Failure, Group, Topic, java_string_order, system};
 use ferrocket_protocol::{
@@ -226,13 +226,6 @@ impl Membership for RemotingBackend {
         })
     }
 
-    fn resubscribe<'a>(&'a self, group: &'a Group, subscriptions: Vec<Subscription>) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            self.shared.members.resubscribe(group, subscriptions);
-            self.shared.beat().await;
-        })
-    }
-
     fn announce(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.shared.beat())
     }
@@ -291,6 +284,15 @@ impl Membership for RemotingBackend {
 
     fn forget(&self, group: &Group, consumer: bool) {
         self.shared.members.remove(group, consumer);
+    }
+}
+
+impl ConsumerGroups for RemotingBackend {
+    fn resubscribe<'a>(&'a self, group: &'a Group, subscriptions: Vec<Subscription>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            self.shared.members.resubscribe(group, subscriptions);
+            self.shared.beat().await;
+        })
     }
 
     fn members<'a>(&'a self, group: &'a Group, topic: &'a Topic) -> BoxFuture<'a, Outcome<Vec<String>>> {

@@ -10,8 +10,8 @@ use std::{
 };
 
 use ferrocket_backend::{
-    Backend, ConsumerMember, EventStream, Locks, Member, MemberKind, Membership, RouteRequest, Routes, ServerEvent,
-    Subscription,
+    Backend, ConsumerGroups, ConsumerMember, EventStream, Locks, Member, MemberKind, Membership, RouteRequest, Routes,
+    ServerEvent, Subscription,
 };
 use ferrocket_model::{Applied, BrokerName, ConsumeFrom, ErrorKind, Filter, Group, MessageQueue, Topic};
 use ferrocket_remoting_backend::{Config, RemotingBackend};

@@ -121,7 +121,7 @@ async fn send_away(core: &Core, queue: &Queue, message: &ReceivedMessage, outcom
     }
     let max_attempts = core.options.max_attempts;
     let request = SendBackRequest { group: &core.group, message, redelivery: Redelivery::DeadLetter, max_attempts };
-    match core.stack.backend.send_back(request).await {
+    match core.backend.send_back(request).await {
         Ok(()) => {
             core.stats.dead_lettered();
             core.settle_offsets(queue, &[message.offset()]);

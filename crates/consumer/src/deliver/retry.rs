@@ -38,7 +38,7 @@ impl Returned {
             redelivery: self.redelivery,
             max_attempts: core.options.max_attempts,
         };
-        match core.stack.backend.send_back(request).await {
+        match core.backend.send_back(request).await {
             Ok(()) => {
                 let is_last = self.message.attempt() >= core.options.max_attempts;
                 if self.redelivery == Redelivery::DeadLetter || is_last {

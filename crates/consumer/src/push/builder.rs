@@ -1,5 +1,6 @@
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 
+use ferrocket_backend::ConsumerBackend;
 use ferrocket_model::{ConsumeFrom, Filter, Group, MessageQueue, Topic};
 use ferrocket_offset_store::{DynOffsetStore, OffsetStore};
 use ferrocket_route::Stack;
@@ -33,6 +34,7 @@ pub struct PushConsumerBuilder<L = NoListener> {
 
 pub(super) struct Settings {
     pub(super) stack: Stack,
+    pub(super) backend: Arc<dyn ConsumerBackend>,
     pub(super) group: Group,
     pub(super) subscriptions: Vec<(Topic, Filter)>,
     pub(super) strategy: Arc<dyn AllocateQueues>,
@@ -49,7 +51,8 @@ pub(super) struct Settings {
 
 impl PushConsumerBuilder<NoListener> {
     /// For those who build their own stack. Users say `client.push_consumer(group)`.
-    pub fn new(stack: Stack, group: impl Into<Group>) -> Self {
+    /// `backend` is the transport of the stack.
+    pub fn new(stack: Stack, backend: Arc<dyn ConsumerBackend>, group: impl Into<Group>) -> Self {
         let options = Options {
             order: Order::Any,
             is_broadcast: false,
@@ -72,6 +75,7 @@ impl PushConsumerBuilder<NoListener> {
         };
         let settings = Settings {
             stack,
+            backend,
             group: group.into(),
             subscriptions: Vec::new(),
             strategy: Arc::new(Average),

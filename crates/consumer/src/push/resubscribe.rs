@@ -17,7 +17,7 @@ pub(super) async fn subscribe(core: Arc<Core>, topic: Topic, filter: Filter) -> 
     }
     let is_new = core.subscriptions.set(topic.clone(), filter);
     // Before anything is pulled with it, so that no broker says that it does not know the subscription (CON-BUG-46).
-    core.stack.backend.resubscribe(&core.group, core.subscriptions.listed()).await;
+    core.backend.resubscribe(&core.group, core.subscriptions.listed()).await;
     if is_new {
         core.spawn(Box::pin(rebalance::watch(core.clone(), topic)));
     } else {
@@ -35,7 +35,7 @@ pub(super) async fn unsubscribe(core: Arc<Core>, topic: Topic) -> Result<(), Set
     if topic.is_retry() || !core.subscriptions.remove(&topic) {
         return Err(Failure::invalid_argument(operation, "it is not subscribed").with_option("topic").into());
     }
-    core.stack.backend.resubscribe(&core.group, core.subscriptions.listed()).await;
+    core.backend.resubscribe(&core.group, core.subscriptions.listed()).await;
     core.rebalance.notify_one();
     Ok(())
 }

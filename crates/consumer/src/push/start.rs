@@ -36,15 +36,17 @@ pub(super) async fn core(settings: Box<Settings>) -> Result<Arc<Core>, SetupErro
         (false, Order::Any) => 17,
     });
     check(&operation, &settings)?;
-    let Settings { stack, group, mut subscriptions, strategy, concurrency, listener, store, options, .. } = settings;
+    let Settings { stack, backend, group, mut subscriptions, strategy, concurrency, listener, store, options, .. } =
+        settings;
     if !options.is_broadcast {
         subscriptions.push((group.retry_topic(), Filter::all()));
     }
-    let store = store.unwrap_or_else(|| Arc::new(BrokerOffsets::new(stack.backend.clone())) as Arc<dyn DynOffsetStore>);
+    let store = store.unwrap_or_else(|| Arc::new(BrokerOffsets::new(backend.clone())) as Arc<dyn DynOffsetStore>);
     let core = Arc::new(Core {
         progress: Progress::new(group.clone(), store),
         buffered: Buffered::new(stack.budget.clone()),
         stack,
+        backend,
         group,
         options,
         subscriptions: Subscriptions::new(subscriptions),

@@ -12,7 +12,7 @@ pub(crate) async fn position(core: &Core, queue: &MessageQueue) -> Result<(u64, 
     if let Some(offset) = core.progress.read(queue).await? {
         return Ok((offset, true));
     }
-    let backend = &core.stack.backend;
+    let backend = &core.backend;
     let offset = match core.options.consume_from {
         _ if queue.topic().is_retry() => backend.earliest(queue).await.map_err(boxed)?,
         ConsumeFrom::Earliest => backend.earliest(queue).await.map_err(boxed)?,

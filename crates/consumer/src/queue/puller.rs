@@ -45,7 +45,7 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) {
             max_messages: core.options.pull_batch,
             wait: LONG_POLL,
         };
-        let Some(pulled) = unless_interrupted(queue, core.stack.backend.pull(request)).await else { continue };
+        let Some(pulled) = unless_interrupted(queue, core.backend.pull(request)).await else { continue };
         match pulled {
             Ok(pulled) => {
                 if let Some(commit) = commit {

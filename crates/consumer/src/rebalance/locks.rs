@@ -24,7 +24,7 @@ pub(super) async fn win(core: &Arc<Core>, queues: &[MessageQueue]) -> Vec<(Messa
     let calls = by_broker(queues.iter().cloned()).into_iter().map(|(broker, queues)| -> BoxFuture<'static, _> {
         let core = core.clone();
         Box::pin(async move {
-            let locked = core.stack.backend.lock(&core.group, &broker, &queues).await;
+            let locked = core.backend.lock(&core.group, &broker, &queues).await;
             locked.unwrap_or_else(|failure| {
                 tracing::warn!(%failure, "queues could not be locked; they are asked for again");
                 Vec::new()
@@ -41,7 +41,7 @@ pub(crate) async fn release(core: &Arc<Core>, queues: &[Arc<Queue>], timeout: Du
     let calls = by_broker(locked).into_iter().map(|(broker, queues)| -> BoxFuture<'static, ()> {
         let core = core.clone();
         Box::pin(async move {
-            let unlocked = core.stack.backend.unlock(&core.group, &broker, &queues);
+            let unlocked = core.backend.unlock(&core.group, &broker, &queues);
             match tokio::time::timeout(timeout, unlocked).await {
                 Ok(Ok(())) => {}
                 Ok(Err(failure)) => tracing::warn!(%failure, "queues stay locked until the broker ends that"),
@@ -84,7 +84,7 @@ async fn ask_again(core: &Arc<Core>, owned: &[Arc<Queue>]) -> bool {
     let calls = brokers.into_iter().map(|(broker, queues)| -> BoxFuture<'static, Option<Vec<MessageQueue>>> {
         let core = core.clone();
         Box::pin(async move {
-            match core.stack.backend.lock(&core.group, &broker, &queues).await {
+            match core.backend.lock(&core.group, &broker, &queues).await {
                 Ok(kept) => {
                     let lost = queues.into_iter().filter(|queue| !kept.contains(queue)).collect();
                     keep_those(&core, &kept, asked);

@@ -110,7 +110,7 @@ async fn share(core: &Core, topic: &Topic, route: &Route) -> Option<Vec<MessageQ
     if core.options.is_broadcast {
         return Some(route.subscribe.clone());
     }
-    let members = match core.stack.backend.members(&core.group, topic).await {
+    let members = match core.backend.members(&core.group, topic).await {
         Ok(members) => members,
         Err(failure) => {
             // We are a member, so there is one: the broker does not know us, or cannot be asked.
