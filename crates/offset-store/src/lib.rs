@@ -4,11 +4,13 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod broker;
+mod file;
 mod flush;
 mod store;
 mod table;
 
 pub use broker::BrokerOffsets;
+pub use file::{FileOffsets, FileOffsetsError};
 pub use flush::Progress;
 pub use store::{DynOffsetStore, OffsetStore};
 pub use table::OffsetTable;
