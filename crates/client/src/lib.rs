@@ -50,7 +50,7 @@ pub use ferrocket_model::{
     LookupError, Message, MessageId, MessageQueue, NotARequest, RecallHandle, ReceivedMessage, Remedy, Reply, Secret,
     SeekTo, SendReceipt, SendStatus, ServerCode, SetupError, Topic, blocking,
 };
-pub use ferrocket_offset_store::OffsetStore;
+pub use ferrocket_offset_store::{FileOffsets, FileOffsetsError, OffsetStore};
 pub use ferrocket_producer::{
     Producer, ProducerInterceptor, RecallError, SendError, Sending, Transaction, TransactionChecker, TransactionError,
     TransactionProducer, TransactionState,

@@ -3,6 +3,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use ferrocket_backend::{BoxFuture, side_by_side};
 use ferrocket_model::{BoxError, BrokerName, Group, MessageQueue};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::{DynOffsetStore, OffsetTable};
 
@@ -12,12 +13,20 @@ pub struct Progress {
     group: Group,
     store: Arc<dyn DynOffsetStore>,
     table: Arc<Mutex<OffsetTable>>,
+    is_one_place: bool,
 }
 
 impl Progress {
-    /// An empty table in front of a store.
+    /// An empty table in front of the brokers: each queue is written by itself, so that one that cannot be is known, and holds up
+    /// no other.
     pub fn new(group: Group, store: Arc<dyn DynOffsetStore>) -> Self {
-        Self { group, store, table: Arc::default() }
+        Self { group, store, table: Arc::default(), is_one_place: false }
+    }
+
+    /// An empty table in front of a store that is one place for all queues, such as a file or a database: what changed goes there
+    /// in one call, which works or fails for all of them.
+    pub fn in_one_place(group: Group, store: Arc<dyn DynOffsetStore>) -> Self {
+        Self { is_one_place: true, ..Self::new(group, store) }
     }
 
     /// What the store has for a queue. A failed read is an error and starts nothing.
@@ -34,7 +43,7 @@ impl Progress {
         work(&mut self.table.lock())
     }
 
-    /// Writes what changed, the brokers side by side: one that is away holds up nobody else (R12). Gives back the queues that could
+    /// Writes what changed, brokers side by side: one that is away holds up nobody else (R12). Gives back the queues that could
     /// not be written; they stay changed.
     pub async fn flush(&self, timeout: Duration) -> Vec<MessageQueue> {
         let changed = self.with(|table| table.changed());
@@ -49,6 +58,9 @@ impl Progress {
     }
 
     async fn write(&self, changed: Vec<(MessageQueue, u64)>, timeout: Duration) -> Vec<MessageQueue> {
+        if self.is_one_place {
+            return if changed.is_empty() { Vec::new() } else { self.write_at_once(changed, timeout).await };
+        }
         let mut brokers: BTreeMap<BrokerName, Vec<(MessageQueue, u64)>> = BTreeMap::new();
         for (queue, offset) in changed {
             brokers.entry(queue.broker().clone()).or_default().push((queue, offset));
@@ -63,26 +75,42 @@ impl Progress {
     async fn write_broker(&self, offsets: Vec<(MessageQueue, u64)>, timeout: Duration) -> Vec<MessageQueue> {
         let mut failed = Vec::new();
         let mut first_error = None;
-        let deadline = tokio::time::Instant::now() + timeout;
+        let deadline = Instant::now() + timeout;
         for (queue, offset) in offsets {
-            let one = [(queue.clone(), offset)];
-            let error = match tokio::time::timeout_at(deadline, self.store.write(&self.group, &one)).await {
-                Ok(Ok(())) => {
-                    self.with(|table| table.written(&queue, offset));
-                    continue;
-                }
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("no answer within {timeout:?}"),
-            };
-            first_error.get_or_insert(error);
-            failed.push(queue);
+            if let Err(error) = self.store_until(deadline, &[(queue.clone(), offset)]).await {
+                first_error.get_or_insert(error);
+                failed.push(queue);
+            }
         }
+        self.warn(first_error, &failed);
+        failed
+    }
+
+    async fn write_at_once(&self, offsets: Vec<(MessageQueue, u64)>, timeout: Duration) -> Vec<MessageQueue> {
+        let Err(error) = self.store_until(Instant::now() + timeout, &offsets).await else { return Vec::new() };
+        let failed: Vec<_> = offsets.into_iter().map(|(queue, _)| queue).collect();
+        self.warn(Some(error), &failed);
+        failed
+    }
+
+    /// One call to the store; what it has written is no longer ahead of it.
+    async fn store_until(&self, deadline: Instant, offsets: &[(MessageQueue, u64)]) -> Result<(), String> {
+        match tokio::time::timeout_at(deadline, self.store.write(&self.group, offsets)).await {
+            Ok(Ok(())) => {
+                self.with(|table| offsets.iter().for_each(|(queue, offset)| table.written(queue, *offset)));
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no answer in time".to_owned()),
+        }
+    }
+
+    fn warn(&self, first_error: Option<String>, failed: &[MessageQueue]) {
         // One line, however many queues the broker has: they mostly fail for one reason.
         if let (Some(error), Some(queue)) = (first_error, failed.first()) {
             let (group, queues) = (&self.group, failed.len());
             tracing::warn!(%group, %queue, queues, error, "offsets could not be stored; they are tried again");
         }
-        failed
     }
 }
 

@@ -4,11 +4,34 @@ use ferrocket_backend::BoxFuture;
 use ferrocket_model::{BoxError, Group, MessageQueue};
 
 /// Where a group's progress is kept. An offset is the next one to consume.
+///
+/// ```
+/// use std::{collections::HashMap, sync::Mutex};
+///
+/// use ferrocket_model::{BoxError, Group, MessageQueue};
+/// use ferrocket_offset_store::OffsetStore;
+///
+/// #[derive(Default)]
+/// struct InMyDatabase {
+///     offsets: Mutex<HashMap<MessageQueue, u64>>, // imagine a table
+/// }
+///
+/// impl OffsetStore for InMyDatabase {
+///     async fn read(&self, _: &Group, queue: &MessageQueue) -> Result<Option<u64>, BoxError> {
+///         Ok(self.offsets.lock().unwrap().get(queue).copied())
+///     }
+///
+///     async fn write(&self, _: &Group, offsets: &[(MessageQueue, u64)]) -> Result<(), BoxError> {
+///         self.offsets.lock().unwrap().extend(offsets.iter().cloned());
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait OffsetStore: Send + Sync + 'static {
     /// `Ok(None)` means "nothing stored"; a failed read is an `Err` and starts no pull.
     fn read(&self, group: &Group, queue: &MessageQueue) -> impl Future<Output = Result<Option<u64>, BoxError>> + Send;
 
-    /// Must be durable when it returns. Called with only what changed.
+    /// Must be durable when it returns: all of it, or it fails. Called with only what changed; an offset may go back, when it was reset.
     fn write(
         &self,
         group: &Group,
