@@ -63,6 +63,11 @@ impl GroupFile {
         self.offsets.lock().stored.as_ref().map(|stored| stored.get(queue).copied())
     }
 
+    #[cfg(test)]
+    pub(super) fn wanted(&self, queue: &MessageQueue) -> Option<u64> {
+        self.offsets.lock().wanted.get(queue).copied()
+    }
+
     /// Reads the file unless that was done, and says what is stored for a queue. Blocks.
     pub(super) fn read(&self, queue: &MessageQueue) -> Result<Option<u64>, FileOffsetsError> {
         self.load(&mut self.disk.lock())?;

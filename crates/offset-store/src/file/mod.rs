@@ -97,7 +97,7 @@ impl FileOffsets {
     ///
     /// # Errors
     ///
-    /// When what is there cannot be understood, where Java would begin anew if there is no copy; and as writes.
+    /// When what is there is empty or cannot be understood, where Java would begin anew if there is no copy; and as writes.
     pub fn import_java(
         &self,
         group: impl Into<Group>,
@@ -176,7 +176,6 @@ fn java_table(group: &Group, path: &Path) -> Result<format::Table, FileOffsetsEr
     for path in [path.to_owned(), disk::beside(path, ".bak")] {
         let text = match disk::read(&path) {
             Ok(None) => continue,
-            Ok(Some(text)) if text.is_empty() => continue,
             Ok(Some(text)) => text,
             Err(error) => {
                 broken = Some(error);

@@ -187,8 +187,8 @@ async fn what_could_not_be_written_is_not_read_and_is_written_with_the_next() {
     assert_eq!((stored(&offsets, 0).await, stored(&offsets, 1).await), (Some(1), Some(2)));
 }
 
-#[tokio::test]
-async fn writes_that_come_together_are_written_once_and_the_later_wins() {
+#[test]
+fn writes_that_come_together_are_written_once_and_the_later_wins() {
     let (folder, writes) = (Folder::new(), Arc::new(AtomicUsize::new(0)));
     let (begun, has_begun) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
@@ -200,33 +200,35 @@ async fn writes_that_come_together_are_written_once_and_the_later_wins() {
         }
         Ok(())
     }));
-    let write = |id, offset| {
-        let offsets = offsets.clone();
-        async move { offsets.write(&GROUP, &[(queue(id), offset)]).await.expect("writes") }
-    };
-    let mut waiting = vec![tokio::spawn(write(0, 10))];
-    let has_begun = tokio::task::spawn_blocking(move || has_begun.recv()).await.expect("runs");
-    has_begun.expect("the first write is at the disk");
-    for (id, offset) in [(0, 20), (0, 5)].into_iter().chain((1..50).map(|id| (id, id.into()))) {
-        let mut write = Box::pin(write(id, offset));
-        // The order is that of the calls, so each is begun here and ended by a task.
-        assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(write.as_mut().poll(cx).is_pending())).await);
-        waiting.push(tokio::spawn(write));
-    }
-    assert_eq!(stored_in_memory(&offsets), None, "nothing is known to be on the disk");
-    go_on.send(()).expect("the write waits");
-    for write in waiting {
-        write.await.expect("runs");
-    }
+    // With one thread that may block, and that one at work, nothing that comes is done by a thread.
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().expect("a runtime");
+    runtime.block_on(async {
+        let mut waiting = Vec::new();
+        for (id, offset) in [(0, 10), (0, 20), (0, 5)].into_iter().chain((1..50).map(|id| (id, id.into()))) {
+            let offsets = offsets.clone();
+            let mut write = Box::pin(async move { offsets.write(&GROUP, &[(queue(id), offset)]).await });
+            // The order is that of the calls, so each is begun here and ended by a task.
+            let begins = std::future::poll_fn(|cx| std::task::Poll::Ready(write.as_mut().poll(cx).is_pending()));
+            assert!(begins.await);
+            waiting.push(tokio::spawn(write));
+            if waiting.len() == 1 {
+                has_begun.recv().expect("the first write is at the disk");
+            }
+        }
+        let file = offsets.group(&GROUP).expect("a group");
+        assert_eq!(file.known(&queue(0)), Some(None), "nothing is known to be on the disk");
+        assert_eq!((file.wanted(&queue(0)), file.wanted(&queue(49))), (Some(5), Some(49)));
+        go_on.send(()).expect("the write waits");
+        for write in waiting {
+            write.await.expect("runs").expect("writes");
+        }
+        assert_eq!(file.wanted(&queue(0)), None);
+    });
     assert_eq!(writes.load(Ordering::Relaxed), 2);
-    assert_eq!(stored(&offsets, 0).await, Some(5));
-    drop(offsets);
+    drop((runtime, offsets));
     let offsets = folder.open();
-    assert_eq!((stored(&offsets, 0).await, stored(&offsets, 49).await), (Some(5), Some(49)));
-}
-
-fn stored_in_memory(offsets: &FileOffsets) -> Option<u64> {
-    offsets.group(&GROUP).expect("a group").known(&queue(0)).flatten()
+    assert_eq!(run(stored(&offsets, 0)), Some(5));
+    assert_eq!(run(stored(&offsets, 49)), Some(49));
 }
 
 // CON-BUG-10, CON-OFF-23: Java takes it for a new group.
@@ -362,6 +364,33 @@ async fn an_import_never_lowers_an_offset_and_is_stored() {
     assert_eq!(offsets.import_java(GROUP, java(&folder, "java/offsets.json", "T", 8)).await.expect("imports"), 1);
     drop(offsets);
     assert_eq!(stored(&folder.open(), 0).await, Some(8));
+}
+
+#[tokio::test]
+async fn an_import_does_not_lower_what_is_still_to_be_written() {
+    let (folder, broken) = (Folder::new(), Arc::new(Mutex::new(true)));
+    let fails = broken.clone();
+    let offsets = folder.open_with(move |_| if *fails.lock() { Err(ErrorKind::StorageFull.into()) } else { Ok(()) });
+    offsets.write(&GROUP, &[(queue(0), 7)]).await.expect_err("the disk is full");
+    *broken.lock() = false;
+    assert_eq!(offsets.import_java(GROUP, java(&folder, "java/offsets.json", "T", 5)).await.expect("imports"), 0);
+    assert_eq!(stored(&offsets, 0).await, Some(7));
+}
+
+#[tokio::test]
+async fn an_import_of_nothing_is_no_error_but_of_an_empty_file_it_is() {
+    let folder = Folder::new();
+    let offsets = folder.open();
+    assert_eq!(offsets.import_java(GROUP, folder.file("offsets.json")).await.expect("imports"), 0);
+    assert_eq!(folder.names(), ["g.lock"]);
+    folder.put("offsets.json", "");
+    offsets.import_java(GROUP, folder.file("offsets.json")).await.expect_err("Java was writing when it died");
+}
+
+#[test]
+fn the_folder_stays_where_it_was_when_the_process_moves() {
+    let here = std::env::current_dir().expect("a folder");
+    assert_eq!(FileOffsets::new("offsets").folder, here.join("offsets"));
 }
 
 #[tokio::test]
