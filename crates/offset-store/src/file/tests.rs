@@ -189,6 +189,9 @@ async fn what_could_not_be_written_is_not_read_and_is_written_with_the_next() {
 
 #[test]
 fn writes_that_come_together_are_written_once_and_the_later_wins() {
+    // With one thread that may block, and that one at work, nothing that comes is done by a thread. Made
+    // first, because it waits for that thread when it ends, and that one for the channel.
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().expect("a runtime");
     let (folder, writes) = (Folder::new(), Arc::new(AtomicUsize::new(0)));
     let (begun, has_begun) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
@@ -200,8 +203,6 @@ fn writes_that_come_together_are_written_once_and_the_later_wins() {
         }
         Ok(())
     }));
-    // With one thread that may block, and that one at work, nothing that comes is done by a thread.
-    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().expect("a runtime");
     runtime.block_on(async {
         let mut waiting = Vec::new();
         for (id, offset) in [(0, 10), (0, 20), (0, 5)].into_iter().chain((1..50).map(|id| (id, id.into()))) {
