@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use ferrocket::{BoxError, ConsumeFrom, Group, Message, MessageQueue, OffsetStore, ReceivedMessage};
+use ferrocket::{BoxError, ConsumeFrom, FileOffsets, Group, Message, MessageQueue, OffsetStore, ReceivedMessage};
 use parking_lot::Mutex;
 
 use crate::server::{Inbox, Server, assigned, eventually, producer, send_numbered};
@@ -84,4 +84,28 @@ async fn a_message_that_fails_is_tried_again_here_then_passed_over_and_counted()
     consumer.shutdown().await.unwrap();
     assert_eq!(notebook.0.lock().values().copied().collect::<Vec<_>>(), [3]);
     client.shutdown().await.unwrap();
+}
+
+/// CON-BUG-07, CON-BUG-10. The file has one user at a time, so this also says that a consumer that is shut down lets go of its store.
+#[tokio::test]
+async fn a_member_goes_on_where_its_file_says_when_it_comes_back() {
+    let server = Server::start().await;
+    let (topic, group) = (server.topic(3).await, server.group());
+    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("broadcast-offsets").join(group.as_str());
+    let _ = std::fs::remove_dir_all(&folder);
+    let mut sent = 0;
+    for _life in 0..3 {
+        let client = server.client().await; // with another client id
+        let (producer, inbox) = (producer(&client).await, Inbox::default());
+        send_numbered(&producer, &topic, sent, 10).await;
+        let consumer = client.push_consumer(&group).subscribe(&topic, "*").consume_from(ConsumeFrom::Earliest);
+        let consumer =
+            consumer.broadcast(FileOffsets::new(&folder)).concurrent(inbox.listener()).build().await.unwrap();
+        inbox.wait_for(10).await;
+        consumer.shutdown().await.unwrap();
+        let expected: Vec<_> = (sent..sent + 10).map(|n| n.to_string().into_bytes()).collect();
+        assert_eq!(inbox.counts().into_keys().collect::<Vec<_>>(), expected);
+        sent += 10;
+        client.shutdown().await.unwrap();
+    }
 }
