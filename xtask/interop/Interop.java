@@ -33,7 +33,7 @@ import org.apache.rocketmq.common.sysflag.MessageSysFlag;
  * The Java side of `cargo xtask interop java`. README.md beside this file says what is sent and what is printed.
  */
 public final class Interop {
-    private static final int GROUP_OF_SIX = 6;
+    static final int GROUP_OF_SIX = 6;
     private static final int COMPRESS_OVER = 4096;
     private static final List<String> USERS = List.of("index", "unicode-\u540d", "json", "long");
 
@@ -59,9 +59,16 @@ public final class Interop {
             reply(args[1], args[2], args[3], Integer.parseInt(args[4]), Integer.parseInt(args[5]));
         } else if (args.length == 5 && args[0].equals("transact")) {
             transact(args[1], args[2], Integer.parseInt(args[3]), Integer.parseInt(args[4]));
+        } else if (args.length >= 7 && args[0].equals("trace")) {
+            Traces.write(args[1], args[2], args[3], Integer.parseInt(args[4]), Integer.parseInt(args[5]),
+                Arrays.copyOfRange(args, 6, args.length));
+        } else if (args.length == 7 && args[0].equals("read-trace")) {
+            Traces.read(args[1], args[2], args[3], args[4], Integer.parseInt(args[5]), Integer.parseInt(args[6]));
         } else {
             System.err.println("usage: produce NAMESRV TOPIC COUNT SPEC... | consume NAMESRV TOPIC GROUP COUNT SECONDS"
-                + " | request NAMESRV TOPIC COUNT | reply NAMESRV TOPIC GROUP COUNT SECONDS | transact NAMESRV TOPIC COUNT SECONDS");
+                + " | request NAMESRV TOPIC COUNT | reply NAMESRV TOPIC GROUP COUNT SECONDS | transact NAMESRV TOPIC COUNT SECONDS"
+                + " | trace NAMESRV TOPIC TRACETOPIC COUNT SECONDS SPEC..."
+                + " | read-trace NAMESRV TOPIC TRACETOPIC GROUP COUNT SECONDS");
             System.exit(2);
         }
     }
@@ -98,7 +105,7 @@ public final class Interop {
     }
 
     /** Replies find a requester by its client id, so no two processes may have the same instance name. */
-    private static DefaultMQProducer producer(String nameServer, String spec, String instance) throws Exception {
+    static DefaultMQProducer producer(String nameServer, String spec, String instance) throws Exception {
         DefaultMQProducer producer = new DefaultMQProducer(instance);
         producer.setNamesrvAddr(nameServer);
         producer.setInstanceName(instance);
@@ -138,7 +145,7 @@ public final class Interop {
         }
     }
 
-    private static void check(SendResult result) {
+    static void check(SendResult result) {
         if (result.getSendStatus() != SendStatus.SEND_OK) {
             throw new IllegalStateException("not stored: " + result);
         }
@@ -146,7 +153,7 @@ public final class Interop {
 
     // ---- what a message of an index contains
 
-    private static Message message(String topic, int index) {
+    static Message message(String topic, int index) {
         Message message = new Message(topic, body(index));
         setTag(message, index);
         setKeys(message, index);
@@ -325,7 +332,7 @@ public final class Interop {
     // ---- transactions
 
     /** Of six: two are committed at once, two rolled back, one committed and one rolled back when the broker asks. */
-    private static LocalTransactionState atOnce(int index) {
+    static LocalTransactionState atOnce(int index) {
         switch (index % 3) {
             case 0:
                 return LocalTransactionState.COMMIT_MESSAGE;
@@ -336,7 +343,7 @@ public final class Interop {
         }
     }
 
-    private static boolean isCommitted(int index) {
+    static boolean isCommitted(int index) {
         return index % 3 == 0 || index % 6 == 2;
     }
 
@@ -397,12 +404,16 @@ public final class Interop {
         properties.keySet().retainAll(USERS);
         line.put("index", Integer.parseInt(properties.get("index")));
         line.put("tag", message.getTags());
-        line.put("keys", message.getKeys() == null ? List.of() : List.of(message.getKeys().split(" ")));
+        line.put("keys", keys(message.getKeys()));
         line.put("properties", properties);
         line.put("length", body.length);
         line.put("sha256", sha256(body));
         line.put("compression", compression);
         return line;
+    }
+
+    static List<String> keys(String text) {
+        return text == null ? List.of() : List.of(text.split(" "));
     }
 
     private static String sha256(byte[] body) {
@@ -413,7 +424,7 @@ public final class Interop {
         }
     }
 
-    private static synchronized void print(Map<String, Object> line) {
+    static synchronized void print(Map<String, Object> line) {
         String text = JSON.toJSONString(line, JSONWriter.Feature.WriteMapNullValue) + "\n";
         byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
         System.out.write(bytes, 0, bytes.length);

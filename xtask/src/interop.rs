@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::broker::{self, Release, Running};
 use crate::java;
@@ -21,8 +21,15 @@ use program::{Program, Skill};
 pub(crate) use program::require_go;
 
 const RELEASE: Release = Release::V5_5_0;
+/// How messages can be sent.
+const SPECS: [&str; 7] = ["none", "zlib", "lz4", "zstd", "batch", "delay", "timer"];
+/// What is traced in another way than the rest.
+const TRACED: [&str; 4] = ["none", "batch", "delay", "transaction"];
 /// Two rounds of six messages for every spec.
 const MESSAGES_PER_SPEC: usize = 12;
+/// The one where the tools look for records, and the broker's setting without which it is not there.
+const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
+const TRACE_SETTING: &str = "traceTopicEnable=true";
 const REQUESTS: usize = 12;
 const TRANSACTIONS: usize = 24;
 /// For a consumer, which on a busy machine needs 20 s to get its first message.
@@ -83,7 +90,7 @@ pub(crate) fn go(sides: Sides) -> Result<()> {
 }
 
 fn exchanges(other: &Program, sides: Sides) -> Result<()> {
-    broker::with_cluster(RELEASE, &[], |cluster| {
+    broker::with_cluster(RELEASE, &[TRACE_SETTING.to_owned()], |cluster| {
         if sides == Sides::OtherOnly {
             return every_exchange(cluster, other, other);
         }
@@ -96,22 +103,29 @@ fn exchanges(other: &Program, sides: Sides) -> Result<()> {
 /// Whatever these two can do, in this direction. What one of them cannot do is said.
 fn every_exchange(cluster: &Running, from: &Program, to: &Program) -> Result<()> {
     messages(cluster, from, to)?;
-    if from.can(Skill::Request) && to.can(Skill::Reply) {
+    if can(from, to, "requests", &[(from, Skill::Request), (to, Skill::Reply)]) {
         requests(cluster, from, to)?;
-    } else {
-        eprintln!("interop: {}-to-{}: no requests: one side does not know them", from.name(), to.name());
     }
-    if from.can(Skill::Transact) {
+    if can(from, to, "transactions", &[(from, Skill::Transact)]) {
         transactions(cluster, from, to)?;
-    } else {
-        eprintln!("interop: {}-to-{}: no transactions: the sender does not know them", from.name(), to.name());
+    }
+    if can(from, to, "trace", &[(to, Skill::ReadTrace)]) {
+        traces(cluster, from, to)?;
     }
     Ok(())
 }
 
+/// Whether everybody has the skill that `what` asks of it. Else says who has not, and why.
+fn can(from: &Program, to: &Program, what: &str, asked: &[(&Program, Skill)]) -> bool {
+    let Some(why) = asked.iter().find_map(|(program, skill)| program.lacks(*skill)) else { return true };
+    eprintln!("interop: {}-to-{}: SKIPPED {what}: {why}", from.name(), to.name());
+    false
+}
+
 fn messages(cluster: &Running, from: &Program, to: &Program) -> Result<()> {
     let way = Way::new(cluster, from, to, "messages")?;
-    let specs: Vec<_> = from.specs().iter().copied().filter(|spec| to.specs().contains(spec)).collect();
+    let known = |spec: &&'static str| can(from, to, spec, &[(from, Skill::Send(spec)), (to, Skill::Receive(spec))]);
+    let specs: Vec<_> = SPECS.into_iter().filter(known).collect();
     let messages = MESSAGES_PER_SPEC * specs.len();
     let count = messages.to_string();
     let sent = from.run(&way.home, &[&["produce", &way.name_server, &way.topic, &count], specs.as_slice()].concat())?;
@@ -142,6 +156,24 @@ fn transactions(cluster: &Running, from: &Program, to: &Program) -> Result<()> {
     way.compare(&sent, &received, &committed, "committed messages")
 }
 
+/// One side sends with message trace on; the other reads the records.
+fn traces(cluster: &Running, from: &Program, to: &Program) -> Result<()> {
+    let way = Way::new(cluster, from, to, "traces")?;
+    let known = |spec: &&'static str| can(from, to, &format!("trace of {spec}"), &[(from, Skill::Trace(spec))]);
+    let specs: Vec<_> = TRACED.into_iter().filter(known).collect();
+    let (count, seconds) = ((MESSAGES_PER_SPEC * specs.len()).to_string(), SECONDS.to_string());
+    let tracing = ["trace", &way.name_server, &way.topic, TRACE_TOPIC, &count, &seconds];
+    let mut written = from.run(&way.home, &[tracing.as_slice(), specs.as_slice()].concat())?;
+    let broker = cluster.broker()?;
+    // There is one only, and no client tells its user where a message went.
+    written.iter_mut().for_each(|line| line["store_host"] = json!(broker));
+    let count = written.len().to_string();
+    let read =
+        to.run(&way.home, &["read-trace", &way.name_server, &way.topic, TRACE_TOPIC, &way.group, &count, &seconds])?;
+    let differences = compare::record_differences(&written, &read);
+    way.report(&differences, &format!("{count} records"), &format!("trace of {}", specs.join(", ")))
+}
+
 /// A direction, with a topic and a group of its own.
 struct Way {
     name: String,
@@ -167,12 +199,16 @@ impl Way {
 
     fn compare(&self, sent: &[Value], received: &[Value], expected: &BTreeSet<u64>, what: &str) -> Result<()> {
         let differences = compare::differences(sent, received, expected);
-        let (way, count) = (&self.name, expected.len());
+        self.report(&differences, &format!("{} messages", expected.len()), what)
+    }
+
+    fn report(&self, differences: &[String], count: &str, what: &str) -> Result<()> {
+        let way = &self.name;
         if differences.is_empty() {
-            eprintln!("interop: {way}: {count} messages are the same on both sides ({what})");
+            eprintln!("interop: {way}: {count} are the same on both sides ({what})");
             return Ok(());
         }
-        for difference in &differences {
+        for difference in differences {
             eprintln!("interop: {way}: {difference}");
         }
         bail!("{way}, {what}: {} differences", differences.len())

@@ -145,13 +145,14 @@ impl Cluster {
         format!("127.0.0.1:{}", self.ports.name_server)
     }
 
+    /// Where the broker listens.
+    pub(crate) fn broker_address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.ports.broker).into()
+    }
+
     /// A folder for files of others.
     pub(crate) fn scratch_folder(&self) -> PathBuf {
         self.folder.path().join("scratch")
-    }
-
-    fn broker_address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.ports.broker).into()
     }
 
     fn running_broker(&mut self) -> Result<&mut Server> {

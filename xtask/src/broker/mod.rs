@@ -94,6 +94,11 @@ impl Running {
         Ok(control::lock(&self.cluster)?.name_server_address())
     }
 
+    /// The broker's address.
+    pub(crate) fn broker(&self) -> Result<String> {
+        Ok(control::lock(&self.cluster)?.broker_address().to_string())
+    }
+
     /// A folder for files of the job, which goes away with the cluster.
     pub(crate) fn scratch_folder(&self) -> Result<PathBuf> {
         Ok(control::lock(&self.cluster)?.scratch_folder())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Compared in every message.
 const FIELDS: [&str; 6] = ["id", "tag", "keys", "properties", "length", "sha256"];
@@ -28,6 +28,47 @@ pub(super) fn differences(sent: &[Value], received: &[Value], expected: &BTreeSe
         found.extend(others.map(|index| format!("message {index} was {word}, and should not have been")));
     }
     found
+}
+
+/// Every difference between records of message trace, one sentence each. A record is known by its kind, the message's id, and the
+/// state in which it ends a transaction; every field that one side printed counts.
+pub(super) fn record_differences(written: &[Value], read: &[Value]) -> Vec<String> {
+    let mut found = Vec::new();
+    let written = by_record(written, "written", &mut found);
+    let read = by_record(read, "read", &mut found);
+    for (name, written) in &written {
+        match read.get(name) {
+            None => found.push(format!("record {name} did not come")),
+            Some(read) => {
+                let fields: BTreeSet<&String> = [written, read].iter().flat_map(|line| line.keys()).collect();
+                let other = fields.into_iter().filter(|field| written.get(*field) != read.get(*field));
+                found.extend(other.map(|field| {
+                    let [written, read] = [written, read].map(|line| line.get(field).unwrap_or(&Value::Null));
+                    format!("record {name}: {field} is {written} where it was written and {read} where it was read")
+                }));
+            }
+        }
+    }
+    found.extend(
+        read.keys().filter(|name| !written.contains_key(*name)).map(|name| format!("record {name} was made up")),
+    );
+    found
+}
+
+fn by_record<'a>(lines: &'a [Value], word: &str, found: &mut Vec<String>) -> BTreeMap<String, &'a Map<String, Value>> {
+    let mut map = BTreeMap::new();
+    for line in lines {
+        let name = ["record", "id", "state"].map(|field| line[field].as_str().unwrap_or_default()).join(" ");
+        match line.as_object() {
+            None => found.push(format!("what was {word} is no record: {line}")),
+            Some(line) => {
+                if map.insert(name.clone(), line).is_some() {
+                    found.push(format!("record {name} was {word} twice"));
+                }
+            }
+        }
+    }
+    map
 }
 
 fn by_index<'a>(lines: &'a [Value], word: &str, found: &mut Vec<String>) -> BTreeMap<u64, &'a Value> {
@@ -147,5 +188,40 @@ mod tests {
         request["id"] = json!(null);
         assert_eq!(differences(&[request.clone()], &[one.clone()], &first(1)), Vec::<String>::new());
         assert_eq!(differences(&[one], &[request], &first(1)).len(), 1, "a receiver knows the id");
+    }
+
+    fn record(id: &str, state: Value) -> Value {
+        json!({"record": "Pub", "id": id, "state": state, "tag": null, "keys": ["a"], "success": true})
+    }
+
+    #[test]
+    fn records_in_any_order_are_no_difference() {
+        let (a, b, c) = (record("1", json!(null)), record("1", json!("commit")), record("2", json!("commit")));
+        assert_eq!(record_differences(&[a.clone(), b.clone(), c.clone()], &[c, a, b]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_field_of_a_record_counts() {
+        let one = record("1", json!("commit"));
+        for field in ["tag", "keys", "success", "more"] {
+            let mut other = one.clone();
+            other[field] = json!("else");
+            assert_eq!(
+                record_differences(std::slice::from_ref(&one), std::slice::from_ref(&other)).len(),
+                1,
+                "{field}"
+            );
+            assert_eq!(record_differences(&[other], std::slice::from_ref(&one)).len(), 1, "{field}");
+        }
+    }
+
+    #[test]
+    fn missing_doubled_and_foreign_records_are_differences() {
+        let (one, two) = (record("1", json!(null)), record("2", json!(null)));
+        assert_eq!(record_differences(std::slice::from_ref(&one), &[]).len(), 1);
+        assert_eq!(record_differences(&[], std::slice::from_ref(&one)).len(), 1);
+        assert_eq!(record_differences(std::slice::from_ref(&one), &[one.clone(), one.clone()]).len(), 1);
+        assert_eq!(record_differences(std::slice::from_ref(&one), &[one.clone(), two]).len(), 1);
+        assert_eq!(record_differences(&[json!("text")], &[]).len(), 1);
     }
 }

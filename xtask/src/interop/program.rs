@@ -11,28 +11,41 @@ use serde_json::Value;
 use crate::step::{self, Absent};
 use crate::{examples, java, tools, workspace};
 
-const JAVA_SOURCE: &str = include_str!("../../interop/Interop.java");
+/// Name and text of each source of the Java program.
+const JAVA_FILES: [(&str, &str); 2] = [
+    ("Interop.java", include_str!("../../interop/Interop.java")),
+    ("Traces.java", include_str!("../../interop/Traces.java")),
+];
 /// Name and text of each file of the Go module.
-const GO_FILES: [(&str, &str); 3] = [
+const GO_FILES: [(&str, &str); 9] = [
     ("main.go", include_str!("../../interop/go/main.go")),
+    ("consume.go", include_str!("../../interop/go/consume.go")),
+    ("messages.go", include_str!("../../interop/go/messages.go")),
+    ("produce.go", include_str!("../../interop/go/produce.go")),
+    ("requests.go", include_str!("../../interop/go/requests.go")),
+    ("traces.go", include_str!("../../interop/go/traces.go")),
+    ("transactions.go", include_str!("../../interop/go/transactions.go")),
     ("go.mod", include_str!("../../interop/go/go.mod")),
     ("go.sum", include_str!("../../interop/go/go.sum")),
 ];
 
-/// What every client can send and receive.
-const SPECS: [&str; 7] = ["none", "zlib", "lz4", "zstd", "batch", "delay", "timer"];
-/// The Go client takes every compressed body for zlib, and knows no timers.
-const GO_SPECS: [&str; 4] = ["none", "zlib", "batch", "delay"];
-
-/// What a program can do besides producing and consuming.
+/// What a program may be able to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Skill {
+    /// Sends messages of this spec.
+    Send(&'static str),
+    /// Receives messages of this spec.
+    Receive(&'static str),
     /// Sends requests and gets replies.
     Request,
     /// Replies to requests.
     Reply,
     /// Sends in transactions, and answers when it is asked for their state.
     Transact,
+    /// Writes message trace, and has records of its own for messages of this spec.
+    Trace(&'static str),
+    /// Reads message trace.
+    ReadTrace,
 }
 
 /// A program that produces and consumes.
@@ -51,15 +64,14 @@ pub(crate) fn require_go() -> Result<()> {
 }
 
 impl Program {
-    /// Compiled once for each text of the source.
+    /// Compiled once for each text of its sources.
     pub(super) fn java(release: &str) -> Result<Self> {
         let jars = java::class_path(&java::CLIENT, release)?;
-        let classes = folder(&(JAVA_SOURCE, release))?;
+        let classes = folder(&(JAVA_FILES, release))?;
         workspace::cached(&classes, |folder| {
-            let file = folder.join("Interop.java");
-            std::fs::write(&file, JAVA_SOURCE).with_context(|| format!("cannot write {}", file.display()))?;
             let mut javac = Command::new(java::tool("javac"));
-            javac.args(["-encoding", "UTF-8", "-proc:none", "-cp", &jars, "-d"]).arg(folder).arg(&file);
+            javac.args(["-encoding", "UTF-8", "-proc:none", "-cp", &jars, "-d"]).arg(folder);
+            javac.args(write(folder, &JAVA_FILES)?);
             java::clean_environment(&mut javac);
             step::check(&mut javac)
         })?;
@@ -70,10 +82,7 @@ impl Program {
     pub(super) fn go() -> Result<Self> {
         let built = folder(&GO_FILES)?;
         workspace::cached(&built, |folder| {
-            for (name, text) in GO_FILES {
-                let file = folder.join(name);
-                std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-            }
+            write(folder, &GO_FILES)?;
             let mut go = Command::new("go");
             go.args(["build", "-mod=readonly", "-buildvcs=false", "-o", "interop", "."]).current_dir(folder);
             // A workspace or flags of the user's are not ours.
@@ -100,19 +109,22 @@ impl Program {
         }
     }
 
-    /// The specs that it can send, and read when others send them.
-    pub(super) fn specs(&self) -> &'static [&'static str] {
-        match self {
-            Self::Go { .. } => &GO_SPECS,
-            Self::Java { .. } | Self::Rust { .. } => &SPECS,
-        }
-    }
-
-    /// Whether it can do this.
-    pub(super) fn can(&self, skill: Skill) -> bool {
+    /// Why it cannot do this, if so.
+    pub(super) fn lacks(&self, skill: Skill) -> Option<&'static str> {
         match (self, skill) {
-            (Self::Java { .. } | Self::Rust { .. }, Skill::Request | Skill::Reply | Skill::Transact) => true,
-            (Self::Go { .. }, _) => false,
+            (Self::Go { .. }, Skill::Send("lz4" | "zstd") | Skill::Receive("lz4" | "zstd")) => {
+                Some("the Go client compresses with zlib only, and takes every compressed body for zlib")
+            }
+            (Self::Go { .. }, Skill::Send("timer")) => Some("the Go client sets no timers"),
+            (Self::Go { .. }, Skill::Trace("batch")) => Some("the Go client's record of a batch has no ids"),
+            (Self::Go { .. }, Skill::Trace("delay")) => {
+                Some("the Go client traces a delayed message as an ordinary one")
+            }
+            (Self::Go { .. }, Skill::Trace("transaction")) => {
+                Some("the Go client traces a half message as an ordinary one, and no ends of transactions")
+            }
+            (Self::Go { .. }, Skill::ReadTrace) => Some("the Go client cannot read its records"),
+            _ => None,
         }
     }
 
@@ -134,6 +146,16 @@ impl Program {
         let parse = |line| serde_json::from_str(line).with_context(|| format!("{} printed `{line}`", self.name()));
         text.lines().filter(|line| !line.is_empty()).map(parse).collect()
     }
+}
+
+/// Writes files of these names and texts, and says where they are.
+fn write(folder: &Path, files: &[(&str, &str)]) -> Result<Vec<PathBuf>> {
+    let write = |(name, text): &(&str, &str)| {
+        let file = folder.join(name);
+        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(file)
+    };
+    files.iter().map(write).collect()
 }
 
 /// The cache folder for what is built from these texts.

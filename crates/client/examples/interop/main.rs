@@ -1,5 +1,8 @@
 //! Our side of `cargo xtask interop`: sends and receives the messages that xtask/interop/README.md describes.
 
+mod message;
+mod trace;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -7,10 +10,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use ferrocket::{Client, ConsumeFrom, Message, ReceivedMessage, TransactionState, producer::Compression};
+use ferrocket::{Client, ConsumeFrom, ReceivedMessage, TransactionState, producer::Compression};
+use message::{line_of, line_of_received, message, put_reply};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 /// For one send.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -27,6 +30,11 @@ async fn main() -> Result<()> {
         "request" => request(text(1)?, text(2)?, text(3)?.parse()?).await,
         "reply" => reply(text(1)?, text(2)?, text(3)?, text(4)?.parse()?, text(5)?.parse()?).await,
         "transact" => transact(text(1)?, text(2)?, text(3)?.parse()?, text(4)?.parse()?).await,
+        "trace" => {
+            let specs = arguments.get(6..).unwrap_or_default();
+            trace::write(text(1)?, text(2)?, text(3)?, text(4)?.parse()?, text(5)?.parse()?, specs).await
+        }
+        "read-trace" => trace::read(text(1)?, text(2)?, text(3)?, text(4)?, text(5)?.parse()?, text(6)?.parse()?).await,
         other => bail!("{other:?} is no command; see xtask/interop/README.md"),
     }
 }
@@ -99,12 +107,12 @@ async fn request(name_server: &str, topic: &str, count: usize) -> Result<()> {
 async fn reply(name_server: &str, topic: &str, group: &str, count: usize, seconds: u64) -> Result<()> {
     let client = Client::connect(name_server).await?;
     let producer = client.producer("interop-reply").compression(Compression::off()).build().await?;
-    let replying = async |message: &ReceivedMessage| -> Result<Value> {
+    let replying = async |message: &ReceivedMessage| -> Result<Lines> {
         let body: Vec<u8> = message.body().iter().rev().copied().collect();
         let mut line = line_of_received(message);
         put_reply(&mut line, &body);
         producer.send(message.reply(body)?).timeout(LIMIT).await?;
-        Ok(line)
+        Ok(vec![(message.id().to_string(), line)])
     };
     let complete = receive(&client, topic, group, count, seconds, replying).await?;
     client.shutdown().await?;
@@ -153,72 +161,39 @@ async fn transact(name_server: &str, topic: &str, count: usize, seconds: u64) ->
     finish(complete)
 }
 
-fn message(topic: &str, index: usize) -> Message {
-    let body: Vec<u8> = match index % 6 {
-        0 => format!("message {index}").into_bytes(),
-        1 => format!("größer 世界 🚀 {index}").into_bytes(),
-        2 => vec![index as u8],
-        3 => (0..256).map(|n| (n + index) as u8).collect(),
-        4 => format!("line {index} of a text that compresses well\n").repeat(400).into_bytes(),
-        _ => {
-            let mut state = index as u32;
-            let mut next = || {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (state >> 24) as u8
-            };
-            (0..8192).map(|_| next()).collect()
-        }
-    };
-    let mut message = Message::new(topic, body).with_property("index", index);
-    message = match index % 3 {
-        1 => message.with_tag("tag-a"),
-        2 => message.with_tag("标签"),
-        _ => message,
-    };
-    message = match index % 4 {
-        1 => message.with_key(format!("key-{index}")),
-        2 => message.with_key(format!("key-{index}-a")).with_key(format!("key-{index}-b")),
-        3 => message.with_key(format!("schlüssel-{index}")),
-        _ => message,
-    };
-    if index % 2 == 1 {
-        message = message
-            .with_property("unicode-名", "naïve ✓ 🚀")
-            .with_property("json", "{\"a\":\"b\\\"c\",\"d\":[1,2]}\n\t=;&");
-    }
-    if index.is_multiple_of(5) {
-        message = message.with_property("long", "x".repeat(1000));
-    }
-    message
-}
-
 async fn consume(name_server: &str, topic: &str, group: &str, count: usize, seconds: u64) -> Result<()> {
     let client = Client::connect(name_server).await?;
-    let describing = async |message: &ReceivedMessage| -> Result<Value> {
+    let describing = async |message: &ReceivedMessage| -> Result<Lines> {
         let mut line = line_of_received(message);
         let waited = message.stored_at().duration_since(message.born_at()).unwrap_or_default();
         line["waited_ms"] = json!(waited.as_millis() as u64);
-        Ok(line)
+        Ok(vec![(message.id().to_string(), line)])
     };
     let complete = receive(&client, topic, group, count, seconds, describing).await?;
     client.shutdown().await?;
     finish(complete)
 }
 
-/// Prints a line for each distinct message, until there are enough. Says whether they came in time.
+/// Lines, each with what makes it distinct.
+type Lines = Vec<(String, Value)>;
+
+/// Takes one message after the other and prints its lines, each distinct one once, until there are enough. Says whether they came
+/// in time.
 async fn receive(
     client: &Client,
     topic: &str,
     group: &str,
     count: usize,
     seconds: u64,
-    mut describe: impl AsyncFnMut(&ReceivedMessage) -> Result<Value>,
+    mut describe: impl AsyncFnMut(&ReceivedMessage) -> Result<Lines>,
 ) -> Result<bool> {
     let (sender, mut inbox) = tokio::sync::mpsc::channel(1);
     let consumer = client
         .push_consumer(group)
         .subscribe(topic, "*")
         .consume_from(ConsumeFrom::Earliest)
+        // In the order of a topic with one queue, as the trace topic is.
+        .concurrency(1)
         .concurrent(move |message: ReceivedMessage| {
             let sender = sender.clone();
             async move {
@@ -234,8 +209,10 @@ async fn receive(
     let receiving = async {
         while seen.len() < count {
             let (message, done) = inbox.recv().await.context("the consumer ended")?;
-            if seen.insert(message.id().to_string()) {
-                println!("{}", describe(&message).await?);
+            for (distinct, line) in describe(&message).await? {
+                if seen.insert(distinct) {
+                    println!("{line}");
+                }
             }
             let _ = done.send(());
         }
@@ -266,39 +243,4 @@ fn finish(complete: bool) -> Result<()> {
         std::process::exit(3);
     }
     Ok(())
-}
-
-fn line_of(message: &Message) -> Value {
-    line(None, message.tag(), message.keys(), message.properties(), message.body())
-}
-
-fn line_of_received(message: &ReceivedMessage) -> Value {
-    let id = Some(message.id().as_str());
-    line(id, message.tag(), message.keys(), message.properties(), message.body())
-}
-
-fn put_reply(line: &mut Value, body: &[u8]) {
-    line["reply_length"] = json!(body.len());
-    line["reply_sha256"] = json!(hex::encode(Sha256::digest(body)));
-}
-
-fn line<'a>(
-    id: Option<&str>,
-    tag: Option<&str>,
-    keys: impl Iterator<Item = &'a str>,
-    properties: impl Iterator<Item = (&'a str, &'a str)>,
-    body: &[u8],
-) -> Value {
-    const USERS: [&str; 4] = ["index", "unicode-名", "json", "long"];
-    let properties: BTreeMap<_, _> = properties.filter(|(name, _)| USERS.contains(name)).collect();
-    let index: usize = properties.get("index").and_then(|index| index.parse().ok()).unwrap_or(usize::MAX);
-    json!({
-        "index": index,
-        "id": id,
-        "tag": tag,
-        "keys": keys.collect::<Vec<_>>(),
-        "properties": properties,
-        "length": body.len(),
-        "sha256": hex::encode(Sha256::digest(body)),
-    })
 }
