@@ -285,6 +285,8 @@ impl TraceRecord {
     fn read(line: &str) -> Option<Self> {
         let fields: Vec<&str> = line.split(FIELD).collect();
         let text = |at: usize| fields.get(at).map(|text| (*text).to_owned());
+        // Java writes "null" where there is nothing, Go an empty text.
+        let given = |at: usize| text(at).filter(|text| !text.is_empty() && text != "null");
         let number = |at: usize| fields.get(at)?.parse::<i64>().ok();
         let boolean = |at: usize| fields.get(at).map(|text| text.eq_ignore_ascii_case("true"));
         Some(match *fields.first()? {
@@ -301,8 +303,8 @@ impl TraceRecord {
                     group: text(3)?,
                     topic: text(4)?,
                     message_id: text(5)?,
-                    tag: text(6).filter(|tag| tag != "null"),
-                    keys: text(7).filter(|keys| keys != "null"),
+                    tag: given(6),
+                    keys: given(7),
                     store_host: text(8)?,
                     body_bytes: number(9)?,
                     cost_ms: number(10)?,
@@ -318,14 +320,14 @@ impl TraceRecord {
                 request_id: text(4)?,
                 message_id: text(5)?,
                 retries: number(6)?,
-                keys: text(7).filter(|keys| keys != "null" && !keys.is_empty()),
+                keys: given(7),
             }),
             "SubAfter" => Self::SubAfter(SubAfterRecord {
                 request_id: text(1)?,
                 message_id: text(2)?,
                 cost_ms: number(3)?,
                 success: boolean(4)?,
-                keys: text(5).filter(|keys| keys != "null"),
+                keys: given(5),
                 code: number(6).unwrap_or(0),
                 time_ms: number(7),
                 group: text(8),
@@ -336,10 +338,10 @@ impl TraceRecord {
                 group: text(3)?,
                 topic: text(4)?,
                 message_id: text(5)?,
-                tag: text(6).filter(|tag| tag != "null"),
-                keys: text(7).filter(|keys| keys != "null"),
+                tag: given(6),
+                keys: given(7),
                 store_host: text(8)?,
-                transaction_id: text(10).filter(|id| id != "null"),
+                transaction_id: given(10),
                 state: state(fields.get(11)?)?,
                 from_check: boolean(12)?,
             }),

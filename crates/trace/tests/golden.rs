@@ -146,6 +146,32 @@ fn records_of_any_age_are_read_as_java_does() {
     assert_eq!((read, refused), (11, 1));
 }
 
+/// PRO-TRC-08: the Go client writes an empty text where Java writes `null`, and its host as a fifteenth field.
+#[test]
+fn what_a_record_of_go_leaves_empty_is_not_there() {
+    let fields = [
+        "Pub",
+        "7",
+        "DefaultRegion",
+        "g",
+        "t",
+        "ID",
+        "",
+        "",
+        "127.0.0.1:10911",
+        "9",
+        "3",
+        "0",
+        "OFFSET",
+        "true",
+        "192.0.2.7",
+    ];
+    let records = TraceRecord::read_all(&format!("{}\u{2}", fields.join("\u{1}")));
+    let [TraceRecord::Pub(record)] = records.as_slice() else { panic!("{records:?}") };
+    assert_eq!((record.tag.as_deref(), record.keys.as_deref()), (None, None));
+    assert_eq!((record.broker_message_id.as_str(), record.success), ("OFFSET", true));
+}
+
 proptest::proptest! {
     #[test]
     fn separators_in_texts_never_break_a_record(topic in "[\u{0}-\u{3}a-c]{0,8}", keys in "[\u{1}\u{2}a b]{1,8}") {
