@@ -347,10 +347,15 @@ public final class Interop {
         return index % 3 == 0 || index % 6 == 2;
     }
 
+    /** Brokers ask any producer of a group, also about messages of one that is gone: every topic has a group of its own. */
+    static String ownGroup(String topic) {
+        return topic + "-producer";
+    }
+
     private static void transact(String nameServer, String topic, int count, int seconds) throws Exception {
         Map<Integer, Boolean> asked = new ConcurrentHashMap<>();
         CountDownLatch latch = new CountDownLatch(count / 3);
-        TransactionMQProducer producer = new TransactionMQProducer("interop-transact");
+        TransactionMQProducer producer = new TransactionMQProducer(ownGroup(topic));
         producer.setNamesrvAddr(nameServer);
         producer.setInstanceName("interop-transact");
         producer.setCompressMsgBodyOverHowmuch(Integer.MAX_VALUE);

@@ -7,6 +7,7 @@ import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import org.apache.rocketmq.client.QueryResult;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
@@ -31,8 +32,6 @@ import org.apache.rocketmq.common.message.MessageExt;
  * Message trace: written by the client's own producers, and read as the tools of the servers read it.
  */
 final class Traces {
-    private static final String GROUP = "interop-trace";
-
     private Traces() {
     }
 
@@ -41,9 +40,9 @@ final class Traces {
     /** Sends with message trace on, and prints the records that are to be found afterwards. */
     static void write(String nameServer, String topic, String traceTopic, int count, int seconds, String[] specs) throws Exception {
         Checks checks = new Checks();
-        TransactionMQProducer producer = new TransactionMQProducer(GROUP);
+        TransactionMQProducer producer = new TransactionMQProducer(Interop.ownGroup(topic));
         producer.setNamesrvAddr(nameServer);
-        producer.setInstanceName(GROUP);
+        producer.setInstanceName("interop-trace");
         producer.setCompressMsgBodyOverHowmuch(Integer.MAX_VALUE);
         producer.setEnableTrace(true);
         producer.setTraceTopic(traceTopic);
@@ -139,7 +138,7 @@ final class Traces {
         line.put("record", type.name());
         line.put("id", MessageClientIDSetter.getUniqID(message));
         line.put("topic", message.getTopic());
-        line.put("group", GROUP);
+        line.put("group", Interop.ownGroup(message.getTopic()));
         line.put("region", "DefaultRegion");
         line.put("tag", message.getTags());
         line.put("keys", Interop.keys(message.getKeys()));
@@ -231,7 +230,9 @@ final class Traces {
     private static boolean isFound(DefaultMQProducer asking, String traceTopic, String id) throws Exception {
         for (int times = 0; times < 20; times++) {
             try {
-                for (MessageExt message : asking.queryMessage(traceTopic, id, 64, 0, Long.MAX_VALUE).getMessageList()) {
+                @SuppressWarnings("deprecation") // What stands for it is not open to users.
+                QueryResult found = asking.queryMessage(traceTopic, id, 64, 0, Long.MAX_VALUE);
+                for (MessageExt message : found.getMessageList()) {
                     if (!TraceView.decodeFromTraceTransData(id, message).isEmpty()) {
                         return true;
                     }

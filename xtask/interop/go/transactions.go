@@ -52,6 +52,11 @@ func (t *transactions) CheckLocalTransaction(message *primitive.MessageExt) prim
 	return primitive.RollbackMessageState
 }
 
+// Brokers ask any producer of a group, also about messages of one that is gone: every topic has a group of its own.
+func ownGroup(topic string) string {
+	return topic + "-producer"
+}
+
 func transact(nameServer, topic string, count int, limit time.Duration) error {
 	// The client calls every rollback an error, and shows the message.
 	rlog.SetLogLevel("fatal")
@@ -59,7 +64,7 @@ func transact(nameServer, topic string, count int, limit time.Duration) error {
 	by, err := rocketmq.NewTransactionProducer(
 		listener,
 		producer.WithNsResolver(primitive.NewPassthroughResolver([]string{nameServer})),
-		producer.WithGroupName("interop-transact"),
+		producer.WithGroupName(ownGroup(topic)),
 		producer.WithInstanceName("interop-transact"),
 		producer.WithCompressMsgBodyOverHowmuch(never),
 	)

@@ -125,6 +125,11 @@ fn is_committed(index: usize) -> bool {
     index.is_multiple_of(3) || index % 6 == 2
 }
 
+/// Brokers ask any producer of a group, also about messages of one that is gone: every topic has a group of its own.
+fn own_group(topic: &str) -> String {
+    format!("{topic}-producer")
+}
+
 async fn transact(name_server: &str, topic: &str, count: usize, seconds: u64) -> Result<()> {
     let client = Client::connect(name_server).await?;
     let asked = Arc::new(Mutex::new(BTreeSet::new()));
@@ -138,7 +143,7 @@ async fn transact(name_server: &str, topic: &str, count: usize, seconds: u64) ->
             std::future::ready(if is_committed(index) { TransactionState::Commit } else { TransactionState::Rollback })
         }
     };
-    let group = client.transaction_producer("interop-transact", checker);
+    let group = client.transaction_producer(own_group(topic), checker);
     let producer = group.compression(Compression::off()).build().await?;
     for index in 0..count {
         let message = message(topic, index);

@@ -12,10 +12,9 @@ use ferrocket_trace::{TraceKind, TraceRecord};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::{LIMIT, finish, is_committed, message::message, receive, until};
+use crate::{LIMIT, finish, is_committed, message::message, own_group, receive, until};
 
 const GROUP: &str = "interop-trace";
-const TRANSACTIONS: &str = "interop-trace-transact";
 
 /// Sends with message trace on, and prints the records that are to be found afterwards.
 pub(crate) async fn write(
@@ -38,7 +37,7 @@ pub(crate) async fn write(
             std::future::ready(decided(index))
         }
     };
-    let group = client.transaction_producer(TRANSACTIONS, checker);
+    let group = client.transaction_producer(own_group(topic), checker);
     let transactions = group.compression(Compression::off()).build().await?;
     let mut open = BTreeSet::new();
     for first in (0..count).step_by(6) {
@@ -65,9 +64,9 @@ pub(crate) async fn write(
                 "transaction" => {
                     let transaction = transactions.begin(message.clone()).timeout(LIMIT).await?;
                     let id = transaction.message_id().to_string();
-                    println!("{}", sent(&message, topic, TRANSACTIONS, &id, "half"));
+                    println!("{}", sent(&message, topic, &own_group(topic), &id, "half"));
                     let is_open = index % 3 == 2;
-                    println!("{}", ended(&message, topic, TRANSACTIONS, &id, decided(index), is_open));
+                    println!("{}", ended(&message, topic, &own_group(topic), &id, decided(index), is_open));
                     if is_open {
                         open.insert(index);
                         drop(transaction);
