@@ -58,7 +58,8 @@ pub(super) fn record_differences(written: &[Value], read: &[Value]) -> Vec<Strin
 fn by_record<'a>(lines: &'a [Value], word: &str, found: &mut Vec<String>) -> BTreeMap<String, &'a Map<String, Value>> {
     let mut map = BTreeMap::new();
     for line in lines {
-        let name = ["record", "id", "state"].map(|field| line[field].as_str().unwrap_or_default()).join(" ");
+        let name: Vec<_> = ["record", "id", "state"].iter().filter_map(|field| line[*field].as_str()).collect();
+        let name = name.join(" ");
         match line.as_object() {
             None => found.push(format!("what was {word} is no record: {line}")),
             Some(line) => {

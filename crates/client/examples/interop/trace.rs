@@ -65,13 +65,20 @@ pub(crate) async fn write(
                     let transaction = transactions.begin(message.clone()).timeout(LIMIT).await?;
                     let id = transaction.message_id().to_string();
                     println!("{}", sent(&message, topic, &own_group(topic), &id, "half"));
+                    let ended = |state, from_check| ended(&message, topic, &own_group(topic), &id, state, from_check);
+                    // As in the other transactions; of those that are left open one says so, and one just goes.
+                    match index % 6 {
+                        2 => {
+                            println!("{}", ended(TransactionState::Unknown, false));
+                            transaction.end(TransactionState::Unknown).await?;
+                        }
+                        5 => drop(transaction),
+                        _ => transaction.end(decided(index)).await?,
+                    }
                     let is_open = index % 3 == 2;
-                    println!("{}", ended(&message, topic, &own_group(topic), &id, decided(index), is_open));
+                    println!("{}", ended(decided(index), is_open));
                     if is_open {
                         open.insert(index);
-                        drop(transaction);
-                    } else {
-                        transaction.end(decided(index)).await?;
                     }
                 }
                 other => bail!("unknown spec {other:?}"),
