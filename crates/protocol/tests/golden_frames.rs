@@ -14,11 +14,11 @@ use ferrocket_protocol::{
     ResponseCode, WriteFields, body_crc, encode_request, encode_response,
     message::{CompressionKind, SysFlag},
     request::{
-        CheckTransaction, CommitOffset, ConsumerList, CreateTopic, EndTransaction, FoundMessages, FoundOffset,
-        GetConsumerList, GetMaxOffset, GetMinOffset, GetRoute, Heartbeat, LockBatch, MembersChanged, OffsetAnswer,
-        Pull, PullAnswer, PullAnswerFields, PullFlags, PushReply, QueryMessage, QueryOffset, ReadSendHeader,
-        RecallMessage, RecallTarget, Recalled, SearchOffset, SendAnswer, SendBack, SendForm, SendHeader, SendMessage,
-        Unregister, ViewMessage,
+        CheckTransaction, CommitOffset, ConsumeDirectly, ConsumerList, CreateTopic, EndTransaction, FoundMessages,
+        FoundOffset, GetConsumerList, GetConsumerStatus, GetMaxOffset, GetMinOffset, GetRoute, GetRunningInfo,
+        Heartbeat, LockBatch, MembersChanged, OffsetAnswer, Pull, PullAnswer, PullAnswerFields, PullFlags, PushReply,
+        QueryMessage, QueryOffset, ReadSendHeader, RecallMessage, RecallTarget, Recalled, ResetOffsets, SearchOffset,
+        SendAnswer, SendBack, SendForm, SendHeader, SendMessage, Unregister, ViewMessage,
     },
     sign::signed_content,
     version_name,
@@ -194,6 +194,10 @@ fn request_headers_are_read_and_written_as_java_does() {
     check_class::<LockBatch>("LockBatchMqRequestHeader", &["bname", "ns", "nsd"]);
     check_class::<QueryMessage>("QueryMessageRequestHeader", &["lo", "ns", "nsd"]);
     check_class::<ViewMessage>("ViewMessageRequestHeader", &[]);
+    check_class::<ResetOffsets>("ResetOffsetRequestHeader", &["bname", "lo", "ns", "nsd"]);
+    check_class::<GetConsumerStatus>("GetConsumerStatusRequestHeader", &["bname", "lo", "ns", "nsd"]);
+    check_class::<GetRunningInfo>("GetConsumerRunningInfoRequestHeader", &["bname", "ns", "nsd"]);
+    check_class::<ConsumeDirectly>("ConsumeMessageDirectlyResultRequestHeader", &["bname", "lo", "ns", "nsd"]);
 }
 
 /// These two always write the broker's name; the minimal example has none, so only reading is compared there.

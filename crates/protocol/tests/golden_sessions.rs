@@ -10,15 +10,15 @@ use common::{FORMATS, Map, all, bytes, check_request, command, fields, int, text
 use ferrocket_model::{MessageId, UniqueIdParts, properties};
 use ferrocket_protocol::{
     Command, Frame, HeaderFormat, NoFields, ReadRequest, Request, RequestCode, Response, ResponseCode, WriteFields,
-    body::{HeartbeatData, TopicRoute},
+    body::{DirectResult, HeartbeatData, RunningInfo, TopicRoute},
     encode_response, limits,
     message::{StoredMessages, SysFlag},
     request::{
-        CheckTransaction, CommitOffset, ConsumerList, CreateTopic, EndTransaction, FoundMessage, FoundMessages,
-        FoundOffset, GetConsumerList, GetMaxOffset, GetMinOffset, GetRoute, Heartbeat, HeartbeatAnswer, LockBatch,
-        MembersChanged, OffsetAnswer, Pull, PullAnswer, PullFlags, PushReply, QueryMessage, QueryOffset,
-        ReadSendHeader, RecallMessage, RecallTarget, Recalled, SearchOffset, SendAnswer, SendBack, TransactionEnding,
-        UnlockBatch, Unregister, ViewMessage,
+        CheckClient, CheckTransaction, CommitOffset, ConsumeDirectly, ConsumerList, ConsumerStatus, CreateTopic,
+        EndTransaction, FoundMessage, FoundMessages, FoundOffset, GetConsumerList, GetConsumerStatus, GetMaxOffset,
+        GetMinOffset, GetRoute, GetRunningInfo, Heartbeat, HeartbeatAnswer, LockBatch, MembersChanged, OffsetAnswer,
+        Pull, PullAnswer, PullFlags, PushReply, QueryMessage, QueryOffset, ReadSendHeader, RecallMessage, RecallTarget,
+        Recalled, SearchOffset, SendAnswer, SendBack, TransactionEnding, UnlockBatch, Unregister, ViewMessage,
     },
 };
 
@@ -199,6 +199,22 @@ fn every_request_that_we_have_a_type_for_is_read_and_written() {
                 assert_eq!(check_request::<UnlockBatch>(command, name).data().unwrap().mq_set.len(), 2, "{name}");
             }
             RequestCode::UPDATE_AND_CREATE_TOPIC => drop(check_request::<CreateTopic>(command, name)),
+            RequestCode::CHECK_CLIENT_CONFIG => {
+                let data = check_request::<CheckClient>(command, name).data().unwrap();
+                assert_eq!(CheckClient::new(&data).body(), command.body(), "{name}");
+            }
+            RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT => drop(check_request::<GetConsumerStatus>(command, name)),
+            RequestCode::GET_CONSUMER_RUNNING_INFO => drop(check_request::<GetRunningInfo>(command, name)),
+            RequestCode::CONSUME_MESSAGE_DIRECTLY => {
+                let directly = check_request::<ConsumeDirectly>(command, name);
+                // The administrator names the message; the broker adds it, and its own name.
+                let records: Vec<_> = StoredMessages::new(&directly.body).collect();
+                match &records[..] {
+                    [] => assert_eq!(directly.header.broker, None, "{name}"),
+                    [Ok(message)] => assert!(message.is_intact && directly.header.broker.is_some(), "{name}"),
+                    other => panic!("{name}: {other:?}"),
+                }
+            }
             RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_BATCH_MESSAGE | RequestCode::SEND_REPLY_MESSAGE_V2 => {
                 let read = ReadSendHeader::read_request(command).unwrap_or_else(|error| panic!("{name}: {error}"));
                 let there = fields(command);
@@ -218,8 +234,8 @@ fn every_request_that_we_have_a_type_for_is_read_and_written() {
     }
     println!("without a type: {untyped:?}; pulls with a negative offset to commit: {negative}");
     assert_eq!(negative, 9);
-    assert_eq!((typed.len(), typed.values().sum::<usize>()), (25, 441));
-    assert_eq!((untyped.len(), untyped.values().sum::<usize>()), (31, 41));
+    assert_eq!((typed.len(), typed.values().sum::<usize>()), (29, 447));
+    assert_eq!((untyped.len(), untyped.values().sum::<usize>()), (27, 35));
 }
 
 /// What is written has, field by field, the values that stood there.
@@ -332,6 +348,20 @@ fn every_answer_that_we_have_a_type_for_is_read_and_written() {
                 assert!(UniqueIdParts::parse(&recalled.message_id).is_some(), "{name}");
                 assert_same(&recalled, &fields(&step.command), name);
             }),
+            RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT => {
+                answer::<GetConsumerStatus>(&step).map(|status: ConsumerStatus| {
+                    assert_eq!((status.offsets.len(), status.to_body()), (1, body.clone()), "{name}");
+                })
+            }
+            RequestCode::GET_CONSUMER_RUNNING_INFO => answer::<GetRunningInfo>(&step).map(|info: RunningInfo| {
+                assert_eq!(info.properties[RunningInfo::CONSUME_TYPE], "CONSUME_PASSIVELY", "{name}");
+                // Java does not sort the properties; we do.
+                let len = info.to_body().len();
+                assert_eq!((len, RunningInfo::read_body(&info.to_body())), (body.len(), Ok(info)), "{name}");
+            }),
+            RequestCode::CONSUME_MESSAGE_DIRECTLY => answer::<ConsumeDirectly>(&step).map(|result: DirectResult| {
+                assert_eq!(result.to_body(), body, "{name}");
+            }),
             RequestCode::LOCK_BATCH_MQ => answer::<LockBatch>(&step).map(|locked| {
                 assert_eq!(locked.locked.len(), 1, "{name}");
                 let [one, two] = written(&step, &NoFields, &locked.to_body());
@@ -341,6 +371,7 @@ fn every_answer_that_we_have_a_type_for_is_read_and_written() {
             | RequestCode::UNLOCK_BATCH_MQ
             | RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT
             | RequestCode::CONSUMER_SEND_MSG_BACK
+            | RequestCode::CHECK_CLIENT_CONFIG
             | RequestCode::UPDATE_AND_CREATE_TOPIC => answer::<Unregister>(&step),
             _ => {
                 untyped += 1;
@@ -356,8 +387,8 @@ fn every_answer_that_we_have_a_type_for_is_read_and_written() {
         }
     }
     println!("read: {read:?}; {messages} messages; without a type: {untyped}");
-    assert_eq!((read.len(), read.values().sum::<usize>(), refused), (21, 342, 42));
-    assert_eq!(untyped, 40);
+    assert_eq!((read.len(), read.values().sum::<usize>(), refused), (25, 348, 42));
+    assert_eq!(untyped, 34);
     assert!(messages > 20, "{messages}");
 }
 

@@ -5,13 +5,16 @@ mod common;
 
 use bytes::{Bytes, BytesMut};
 use common::{AnyRequest, Map, command};
+use ferrocket_model::MessageQueue;
 use ferrocket_protocol::{
     Command, DecodeError, EncodeError, Frame, HeaderFormat, RequestHead,
-    body::{BrokerAddresses, HeartbeatData, QueueData, TopicRoute},
+    body::{BrokerAddresses, HeartbeatData, QueueData, RunningInfo, TopicRoute},
     encode_request, limits,
     message::{BatchRecords, StoredMessages},
     normalize_json,
+    request::{ResetOffsets, ResetOffsetsHeader},
 };
+use serde_json::Value;
 
 fn frame(header: &[u8], format: u8) -> Vec<u8> {
     let mut out = ((4 + header.len()) as u32).to_be_bytes().to_vec();
@@ -29,6 +32,11 @@ fn binary(rest: &[u8]) -> Result<Command, DecodeError> {
     let mut header = vec![0, 1, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0];
     header.extend_from_slice(rest);
     command(&frame(&header, 1))
+}
+
+fn reset_offsets(body: &str) -> Result<Vec<(MessageQueue, u64)>, DecodeError> {
+    let body = Bytes::from(body.to_owned());
+    ResetOffsets { header: ResetOffsetsHeader::new("g", true, 1, "T"), body }.offsets()
 }
 
 fn decode(bytes: &[u8]) -> (Result<Option<Frame>, DecodeError>, BytesMut) {
@@ -140,6 +148,8 @@ fn r14_deep_nesting_is_refused_and_does_not_overflow_the_stack() {
                 assert!(normalize_json(body.as_bytes()).is_err(), "{open}");
                 assert!(TopicRoute::read_body(body.as_bytes()).is_err(), "{open}");
                 assert!(HeartbeatData::read(body.as_bytes()).is_err(), "{open}");
+                assert!(RunningInfo::read_body(body.as_bytes()).is_err(), "{open}");
+                assert!(reset_offsets(&body).is_err(), "{open}");
             }
             // A header is at most 64 KiB.
             let nested = open.repeat(6_000) + "1" + &close.repeat(6_000);
@@ -152,6 +162,18 @@ fn r14_deep_nesting_is_refused_and_does_not_overflow_the_stack() {
         }
     };
     std::thread::Builder::new().stack_size(512 * 1024).spawn(check).unwrap().join().unwrap();
+}
+
+/// R14: keys nested in keys, each of them JSON within a text, are as deep as any: the reader of a key does not read the keys in it.
+#[test]
+fn r14_keys_within_keys_are_not_followed() {
+    let mut key = r#"{"brokerName":"b","queueId":1,"topic":"t"}"#.to_owned();
+    for _ in 0..10 {
+        key = format!("{{{}:1,\"brokerName\":\"b\",\"queueId\":1,\"topic\":\"t\"}}", Value::from(key));
+    }
+    assert!(key.len() > 2_000);
+    let read = reset_offsets(&format!("{{\"offsetTable\":{{{key}:7}}}}")).unwrap();
+    assert_eq!(read, [(MessageQueue::new("t", "b", 1), 7)]);
 }
 
 #[test]

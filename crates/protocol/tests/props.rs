@@ -9,18 +9,23 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use common::{AnyRequest, FORMATS, Map, command, fields};
+use ferrocket_model::MessageQueue;
 use ferrocket_protocol::{
     Command, Flags, Frame, HeaderFormat, Language, NoFields, ReadRequest, Request, RequestHead, Response, ResponseCode,
     WriteFields,
-    body::{HeartbeatData, LockedQueues, TopicRoute},
+    body::{
+        CheckClientData, DirectOutcome, DirectResult, HeartbeatData, LockedQueues, PopQueueInfo, QueueInfo,
+        RunningInfo, SubscriptionData, TopicRoute, TopicStatus,
+    },
     encode_request, encode_response, limits,
     message::{BatchRecords, StoredMessages, StoredParts, SysFlag, push_batch_record, write_stored},
     normalize_json,
     request::{
-        CheckTransaction, CheckTransactionHeader, CommitOffset, ConsumerList, CreateTopic, EndTransaction,
-        FoundMessages, GetMaxOffset, GetRoute, Heartbeat, LockBatch, Pull, PullAnswer, PushReply, PushReplyHeader,
-        QueryMessage, QueryOffset, ReadSendHeader, RecallMessage, RecallTarget, SearchOffset, SendAnswer, SendBack,
-        SendForm, SendHeader, SendMessage, Unregister, ViewMessage,
+        CheckClient, CheckTransaction, CheckTransactionHeader, CommitOffset, ConsumeDirectly, ConsumeDirectlyHeader,
+        ConsumerList, ConsumerStatus, CreateTopic, EndTransaction, FoundMessages, GetConsumerStatus, GetMaxOffset,
+        GetRoute, GetRunningInfo, Heartbeat, LockBatch, Pull, PullAnswer, PushReply, PushReplyHeader, QueryMessage,
+        QueryOffset, ReadSendHeader, RecallMessage, RecallTarget, ResetOffsets, ResetOffsetsHeader, SearchOffset,
+        SendAnswer, SendBack, SendForm, SendHeader, SendMessage, Unregister, ViewMessage,
     },
     sign::signed_content,
 };
@@ -474,8 +479,74 @@ proptest! {
         view.topic = Some(topic.as_str().into());
         round_trip(&view)?;
         let mut recall = RecallMessage::new(other.as_str(), topic.as_str());
-        (recall.broker, recall.group) = (broker, Some(group.as_str().into()));
+        (recall.broker, recall.group) = (broker.clone(), Some(group.as_str().into()));
         round_trip(&recall)?;
+        let mut status = GetConsumerStatus::new(group.as_str(), topic.as_str());
+        status.client = broker.clone();
+        round_trip(&status)?;
+        round_trip(&GetRunningInfo::new(other.as_str(), group.as_str(), yes))?;
+        let mut header = ConsumeDirectlyHeader::new(group.as_str());
+        (header.broker, header.client_id) = (broker.clone(), Some(other.clone()));
+        (header.group_sys_flag, header.topic_sys_flag) = (Some(level), Some(level));
+        (header.message_id, header.topic) = (broker, Some(topic.as_str().into()));
+        round_trip(&ConsumeDirectly { header, body: Bytes::from(group.clone()) })?;
+        let mut header = ResetOffsetsHeader::new(group.as_str(), yes, signed, topic.as_str());
+        (header.offset, header.queue_id) = (Some(signed), Some(level));
+        let offsets = [(MessageQueue::new(topic.as_str(), other.as_str(), queue_id), offset)];
+        for reset in [ResetOffsets::new(header.clone(), &offsets), ResetOffsets::for_cpp(header, &offsets)] {
+            round_trip(&reset)?;
+            prop_assert_eq!(reset.offsets(), Ok(offsets.to_vec()));
+        }
+    }
+
+    /// Bodies of administration with any texts and numbers. Where they can be JSON for others, they are.
+    #[test]
+    fn bodies_of_administration_round_trip(
+        texts in prop::array::uniform4(nasty()), queue: u32, number: i64, small: i32, yes: bool,
+        jstack in prop::option::of(nasty()),
+    ) {
+        let [topic, broker, key, value] = texts;
+        let rate = f64::from(small) / 8.0;
+        let queue = MessageQueue::new(topic.as_str(), broker.as_str(), queue >> 1);
+        let pulled = QueueInfo {
+            cached_count: small, cached_max_offset: number, cached_min_offset: number, cached_mib: small,
+            commit_offset: number, dropped: yes, last_consume_ms: number, last_lock_ms: number, last_pull_ms: number,
+            locked: !yes, transaction_count: small, transaction_max_offset: number, transaction_min_offset: number,
+            unlock_attempts: number,
+        };
+        let status = TopicStatus {
+            failed_messages: number, failed_per_second: rate, consumed_per_second: -rate, consume_ms: 1e20,
+            pull_ms: 0.0, pulled_per_second: rate,
+        };
+        let subscription = SubscriptionData::new(&topic, &key.as_str().into(), number);
+        let info = RunningInfo {
+            jstack,
+            pop_queues: [(queue.clone(), PopQueueInfo { dropped: yes, last_pop_ms: number, unacknowledged: small })].into(),
+            queues: [(queue.clone(), pulled)].into(),
+            properties: [(key.clone(), value.clone())].into(),
+            topics: [(topic.clone(), status)].into(),
+            subscriptions: vec![subscription.clone()],
+            user_info: [(value.clone(), key.clone())].into(),
+        };
+        prop_assert_eq!(RunningInfo::read_body(&info.to_body()), Ok(info));
+        let remark = Some(value.clone());
+        let result = DirectResult { remark, ..DirectResult::new(DirectOutcome::Exception, yes, number.unsigned_abs() >> 1) };
+        prop_assert_eq!(DirectResult::read_body(&result.to_body()), Ok(result));
+        let check = CheckClientData { client_id: key, group: broker, namespace: Some(value), subscription_data: subscription };
+        prop_assert_eq!(CheckClient::new(&check).data(), Ok(check));
+    }
+
+    /// R14: no body of administration makes a reader panic, whatever stands in it.
+    #[test]
+    fn r14_arbitrary_bodies_of_administration_never_panic(
+        text in "(\\{\"(offsetTable|messageQueueTable|mqTable|consumeResult)\":)?[{}\\[\\],:\"'\\\\brokeNamtpicquIdfs0-9.-]{0,60}",
+    ) {
+        let body = Bytes::from(text);
+        let _ = ResetOffsets { header: ResetOffsetsHeader::new("g", true, 1, "T"), body: body.clone() }.offsets();
+        let _ = (RunningInfo::read_body(&body), DirectResult::read_body(&body));
+        let mut out = BytesMut::new();
+        let _ = encode_response(1, ResponseCode::SUCCESS, None, &NoFields, body, HeaderFormat::Json, &mut out).unwrap();
+        let _ = ConsumerStatus::read(command(&out).unwrap());
     }
 
     /// Any handle is read as it was written, and any text is read or refused.

@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use ferrocket_protocol::{
     Command, Frame, HeaderFormat, ReadRequest, Response,
-    body::{HeartbeatData, LockedQueues, TopicRoute},
+    body::{DirectResult, HeartbeatData, LockedQueues, RunningInfo, TopicRoute},
     limits, normalize_json,
-    request::{ConsumerList, LockBatch},
+    request::{CheckClient, ConsumerList, ConsumerStatus, LockBatch, ResetOffsets, ResetOffsetsHeader},
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -52,6 +52,22 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(data) = HeartbeatData::read(data) {
         assert_eq!(HeartbeatData::read(&data.to_body()).unwrap(), data);
     }
+    if let Ok(info) = RunningInfo::read_body(data) {
+        let mut again = RunningInfo::read_body(&info.to_body()).unwrap();
+        // They are written in their order.
+        assert_eq!(again.subscriptions.len(), info.subscriptions.len());
+        again.subscriptions.clone_from(&info.subscriptions);
+        assert_eq!(again, info);
+    }
+    if let Ok(result) = DirectResult::read_body(data) {
+        assert_eq!(DirectResult::read_body(&result.to_body()), Ok(result));
+    }
+    let header = ResetOffsetsHeader::new("G", false, 0, "T");
+    let reset = ResetOffsets { header, body: Bytes::copy_from_slice(data) };
+    if let Ok(offsets) = reset.offsets() {
+        assert_eq!(ResetOffsets::new(reset.header.clone(), &offsets).offsets().as_ref(), Ok(&offsets));
+        assert_eq!(ResetOffsets::for_cpp(reset.header, &offsets).offsets(), Ok(offsets));
+    }
     let frame = Frame {
         format: HeaderFormat::Json,
         header: Bytes::from_static(b"{\"code\":0,\"flag\":1}"),
@@ -61,6 +77,9 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(data) = LockBatch::read_request(&command).unwrap().data() {
         assert_eq!(LockBatch::new(&data).data(), Ok(data));
     }
-    let _ = LockedQueues::read(command.clone());
+    if let Ok(data) = CheckClient::read_request(&command).unwrap().data() {
+        assert_eq!(CheckClient::new(&data).data(), Ok(data));
+    }
+    let _ = (LockedQueues::read(command.clone()), ConsumerStatus::read(command.clone()));
     let _ = ConsumerList::read(command);
 });

@@ -1,21 +1,29 @@
 //! JSON bodies. What is written is standard JSON; what is read may be what Java's libraries make of maps with number or
 //! object keys (remoting-protocol §4.1), unknown keys are passed over, and missing ones take their defaults.
 
+mod check_client;
+mod direct_result;
 mod heartbeat;
 mod lock;
+mod queues;
 mod reader;
 mod route;
+mod running_info;
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use crate::{DecodeError, normalize_json};
 
+pub(crate) use queues::{read_offsets, read_status, write_offset_list, write_offsets, write_status};
 pub(crate) use reader::Reader;
 
+pub use check_client::CheckClientData;
+pub use direct_result::{DirectOutcome, DirectResult};
 pub use heartbeat::{ConsumerData, HeartbeatData, ProducerData, SubscriptionData};
 pub use lock::{LockData, LockedQueues};
 pub use route::{BrokerAddresses, QueueData, TopicRoute};
+pub use running_info::{PopQueueInfo, QueueInfo, RunningInfo, TopicStatus};
 
 /// Reads a body that servers get. What clients get goes through [`Reader`], which takes less code and no detour.
 pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {

@@ -40,6 +40,12 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Whether a list stands here.
+    pub(crate) fn at_list(&mut self) -> bool {
+        self.scanner.blanks();
+        self.scanner.peek() == Some(b'[')
+    }
+
     /// Every value of a list, in turn. `null` has none.
     pub(crate) fn list(
         &mut self,

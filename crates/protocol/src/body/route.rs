@@ -4,14 +4,12 @@ use bytes::Bytes;
 use ferrocket_model::{MessageQueue, Topic};
 use serde::Serialize;
 
-use super::Reader;
+use super::{Reader, queues::MAX_QUEUES};
 use crate::{Command, DecodeError, Response};
 
 const PERM_READ: i32 = 4;
 const PERM_WRITE: i32 = 2;
 const PERM_INHERIT: i32 = 1;
-/// The most queues of a whole route. A small body can name many brokers, and each of them many queues.
-const MAX_QUEUES: usize = 262_144;
 /// The most brokers. An entry of three bytes becomes one of a hundred.
 const MAX_BROKERS: usize = 65_536;
 

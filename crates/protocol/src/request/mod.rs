@@ -1,8 +1,11 @@
 //! One file per request: its code, its header, its body, its answer. Each is written and read, so that clients and test
 //! servers share it. A new request is one more small file here.
 
+mod check_client;
 mod check_transaction;
+mod consume_directly;
 mod consumer_list;
+mod consumer_status;
 mod create_topic;
 mod end_transaction;
 mod heartbeat;
@@ -13,7 +16,9 @@ mod pull;
 mod push_reply;
 mod query;
 mod recall;
+mod reset_offsets;
 mod route;
+mod running_info;
 mod send;
 mod send_back;
 mod unregister;
@@ -22,8 +27,11 @@ use bytes::Bytes;
 
 use crate::{Command, DecodeError, RequestCode, ResponseCode, WriteFields};
 
+pub use check_client::CheckClient;
 pub use check_transaction::{CheckTransaction, CheckTransactionHeader};
+pub use consume_directly::{ConsumeDirectly, ConsumeDirectlyHeader};
 pub use consumer_list::{ConsumerList, GetConsumerList};
+pub use consumer_status::{ConsumerStatus, GetConsumerStatus};
 pub use create_topic::CreateTopic;
 pub use end_transaction::{EndTransaction, TransactionEnding};
 pub use heartbeat::{Heartbeat, HeartbeatAnswer, HeartbeatFields};
@@ -36,7 +44,9 @@ pub use pull::{Pull, PullAnswer, PullAnswerFields, PullFlags, PullHeader};
 pub use push_reply::{PushReply, PushReplyHeader};
 pub use query::{FoundMessage, FoundMessages, FoundMessagesFields, QueryMessage, ViewMessage};
 pub use recall::{RecallMessage, RecallTarget, Recalled};
+pub use reset_offsets::{ResetOffsets, ResetOffsetsHeader};
 pub use route::GetRoute;
+pub use running_info::GetRunningInfo;
 pub use send::{ReadSendHeader, SendAnswer, SendForm, SendHeader, SendMessage, TraceSwitch};
 pub use send_back::SendBack;
 pub use unregister::Unregister;
