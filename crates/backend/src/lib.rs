@@ -13,6 +13,7 @@ mod locks;
 mod membership;
 mod offsets;
 mod pull;
+mod rates;
 mod recall;
 mod reply;
 mod route;
@@ -35,6 +36,7 @@ pub use membership::{
 };
 pub use offsets::Offsets;
 pub use pull::{PullOutcome, PullRequest, Pulled, Pulls};
+pub use rates::{Pace, Rates, TopicRates};
 pub use recall::{RecallRequest, Recalls};
 pub use reply::{ExpectedReply, Replies};
 pub use route::{RouteRequest, Routes};
