@@ -33,6 +33,7 @@ impl TestClusterBuilder {
                 recall_messages: true,
                 in_memory: false,
                 max_message_bytes: 4 * 1024 * 1024,
+                property_filter: true,
                 lock_time: Duration::from_secs(60),
                 member_expiry: Duration::from_secs(120),
                 transaction_timeout: Duration::from_secs(2),
@@ -99,6 +100,13 @@ impl TestClusterBuilder {
     /// The longest body that is stored. Default 4 MiB.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.settings.max_message_bytes = bytes;
+        self
+    }
+
+    /// Whether consumers may filter by SQL. Default true; real brokers refuse it unless they are told otherwise.
+    #[doc(alias = "enablePropertyFilter")]
+    pub fn property_filter(mut self, allowed: bool) -> Self {
+        self.settings.property_filter = allowed;
         self
     }
 

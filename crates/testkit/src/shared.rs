@@ -27,6 +27,7 @@ pub(crate) struct Settings {
     pub(crate) recall_messages: bool,
     pub(crate) in_memory: bool,
     pub(crate) max_message_bytes: usize,
+    pub(crate) property_filter: bool,
     pub(crate) lock_time: Duration,
     pub(crate) member_expiry: Duration,
     pub(crate) transaction_timeout: Duration,

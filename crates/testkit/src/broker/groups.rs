@@ -10,7 +10,7 @@ use ferrocket_protocol::{
     request::{ConsumerList, GetConsumerList, Heartbeat, HeartbeatAnswer, MembersChanged, Unregister},
 };
 
-use super::Broker;
+use super::{Broker, filters::Filters};
 use crate::{answer::Answer, connection::Connection};
 
 /// The consumer groups that this broker has ever heard of.
@@ -24,6 +24,7 @@ struct GroupState {
     members: Vec<Member>,
     /// One table for the whole group, as on any broker: the newest version of a subscription wins.
     subscriptions: HashMap<String, SubscriptionData>,
+    filters: Filters,
     /// Of the last heartbeat that had one.
     fingerprint: i32,
 }
@@ -81,6 +82,7 @@ impl GroupState {
                 }
             }
         }
+        self.filters.register(&data.subscription_data_set);
         before != topics(&self.subscriptions)
     }
 }
@@ -95,9 +97,10 @@ impl Groups {
         members.into_iter().flatten().map(|member| member.client_id.clone()).collect()
     }
 
-    /// The subscription that heartbeats told.
-    pub(super) fn subscription(&self, group: &str, topic: &str) -> Option<&SubscriptionData> {
-        self.groups.get(group)?.subscriptions.get(topic)
+    /// The subscription that heartbeats told, and the group's SQL filters.
+    pub(super) fn subscription(&self, group: &str, topic: &str) -> Option<(&SubscriptionData, &Filters)> {
+        let group = self.groups.get(group)?;
+        Some((group.subscriptions.get(topic)?, &group.filters))
     }
 
     pub(super) fn has_members(&self, group: &str) -> bool {

@@ -3,6 +3,7 @@
 mod batch;
 mod delays;
 mod expiry;
+mod filters;
 mod groups;
 mod locks;
 mod offsets;

@@ -1,15 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use ferrocket_model::Filter;
 use ferrocket_protocol::{
     Command, ReadRequest, ResponseCode,
-    body::SubscriptionData,
     request::{Pull, PullAnswer, PullFlags, PullHeader},
 };
 use tokio::{sync::Notify, time::Instant};
 
-use super::{Broker, State, offsets::is_negative};
+use super::{Broker, State, filters::Passing, offsets::is_negative};
 use crate::{
     answer::{Answer, Handled},
     log::QueueLog,
@@ -27,9 +25,6 @@ enum Looked {
     Nothing(Answer, Arc<Notify>),
 }
 
-/// The hashes of the tags that pass; empty for everything.
-type Codes = Vec<i32>;
-
 impl Broker {
     pub(super) fn pull(self: Arc<Self>, command: &Command) -> Handled {
         if is_negative(command, "queueId") {
@@ -42,7 +37,7 @@ impl Broker {
         };
         let looked = {
             let mut state = self.state.lock();
-            let looked = state.look(&request);
+            let looked = state.look(&request, self.shared.settings.property_filter);
             state.commit_while_pulling(&request);
             looked
         };
@@ -63,7 +58,7 @@ impl Broker {
             tokio::pin!(notified);
             // From here on no ring is missed; what was stored since the last look is found by the next one.
             notified.as_mut().enable();
-            let looked = self.state.lock().look(&request);
+            let looked = self.state.lock().look(&request, self.shared.settings.property_filter);
             match looked {
                 Ok(Looked::Nothing(answer, now)) => {
                     if !Arc::ptr_eq(&now, &ring) {
@@ -101,7 +96,7 @@ impl State {
         }
     }
 
-    fn look(&self, request: &PullHeader) -> Result<Looked, Answer> {
+    fn look(&self, request: &PullHeader, sql_allowed: bool) -> Result<Looked, Answer> {
         let topic = self.log.topic(request.topic.as_str()).ok_or_else(|| unknown_topic(request.topic.as_str()))?;
         let queue = topic.queues.get(request.queue_id as usize).ok_or_else(|| {
             let text = format!(
@@ -112,28 +107,21 @@ impl State {
             );
             Answer::refusal(ResponseCode::INVALID_PARAMETER, text)
         })?;
-        let codes = self.codes(request)?;
-        Ok(look_at(queue, request, &codes))
+        let passing = self.passing(request, sql_allowed)?;
+        Ok(look_at(queue, request, &passing))
     }
 
     /// What passes: by the subscription of the request, else by the group's.
-    fn codes(&self, request: &PullHeader) -> Result<Codes, Answer> {
+    fn passing(&self, request: &PullHeader, sql_allowed: bool) -> Result<Passing, Answer> {
         if request.sys_flag & PullFlags::SUBSCRIPTION != 0 {
-            // SQL that cannot be evaluated returns everything, as 5.5.0 does.
-            let sql = request.expression_type.as_deref().is_some_and(|kind| !kind.is_empty() && kind != "TAG");
-            let filter = Filter::from(request.subscription.as_deref().filter(|_| !sql).unwrap_or("*"));
-            if filter.check().is_err() {
-                let text = "parse the consumer's subscription failed";
-                return Err(Answer::refusal_with_faq(ResponseCode::SUBSCRIPTION_PARSE_FAILED, text));
-            }
-            return Ok(SubscriptionData::new(request.topic.as_str(), &filter, 0).code_set);
+            return Passing::of_request(request, sql_allowed);
         }
         let group = request.group.as_str();
         if !self.groups.has_members(group) {
             let text = "the consumer's group info not exist";
             return Err(Answer::refusal_with_faq(ResponseCode::SUBSCRIPTION_NOT_EXIST, text));
         }
-        let Some(subscription) = self.groups.subscription(group, request.topic.as_str()) else {
+        let Some((subscription, filters)) = self.groups.subscription(group, request.topic.as_str()) else {
             let text = "the consumer's subscription not exist";
             return Err(Answer::refusal_with_faq(ResponseCode::SUBSCRIPTION_NOT_EXIST, text));
         };
@@ -141,11 +129,11 @@ impl State {
             let text = "the consumer's subscription not latest";
             return Err(Answer::refusal(ResponseCode::SUBSCRIPTION_NOT_LATEST, text));
         }
-        Ok(subscription.code_set.clone())
+        Passing::of_heartbeats(subscription, filters, request, sql_allowed)
     }
 }
 
-fn look_at(queue: &QueueLog, request: &PullHeader, codes: &Codes) -> Looked {
+fn look_at(queue: &QueueLog, request: &PullHeader, passing: &Passing) -> Looked {
     let (start, max) = (request.queue_offset, queue.max_offset());
     if max == 0 && start > 0 {
         let answer = found(ResponseCode::PULL_OFFSET_MOVED, "NO_MESSAGE_IN_QUEUE", 0, max, Bytes::new());
@@ -163,8 +151,7 @@ fn look_at(queue: &QueueLog, request: &PullHeader, codes: &Codes) -> Looked {
     let wanted = request.max_messages.max(1) as usize;
     let (mut body, mut taken, mut next) = (BytesMut::new(), 0, start);
     for record in queue.since(start).iter().take(MAX_SCANNED) {
-        let passes = codes.is_empty() || record.tag_hash.is_some_and(|hash| codes.contains(&hash));
-        if passes {
+        if passing.passes(record) {
             let full = taken == wanted || (taken > 0 && body.len() + record.bytes.len() > MAX_ANSWER_BYTES);
             if full {
                 break;
