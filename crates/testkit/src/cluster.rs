@@ -170,6 +170,21 @@ impl TestCluster {
         broker.committed_offset(group, queue.topic().as_str(), queue.id())
     }
 
+    /// Sets a group's offset in one queue on the broker, as administrators do. Nobody is told: until the next pull of the queue the
+    /// broker drops what the group commits, and that pull is answered with the new offset. A pull that waits hears of it when a
+    /// message comes or its time is over. (4.9 has the members do it.)
+    ///
+    /// # Panics
+    ///
+    /// When the queue does not exist, or ends before this offset.
+    #[doc(alias = "INVOKE_BROKER_TO_RESET_OFFSET")]
+    pub fn reset_offset(&self, group: &str, queue: &MessageQueue, offset: u64) {
+        let broker = self.broker(queue.broker().as_str()).broker;
+        if let Err(problem) = broker.reset_offset(group, queue.topic().as_str(), queue.id(), offset) {
+            panic!("{problem}");
+        }
+    }
+
     /// The client id of who holds the lock of a queue in a group; `None` when it is free, or the lock ran out.
     pub fn lock_holder(&self, group: &str, queue: &MessageQueue) -> Option<String> {
         let broker = self.brokers.iter().find(|broker| *queue.broker() == *broker.name())?;

@@ -11,6 +11,7 @@ mod producers;
 mod pull;
 mod query;
 mod replies;
+mod resets;
 mod send;
 mod send_back;
 mod topics;
@@ -43,6 +44,7 @@ use groups::Groups;
 use locks::Locks;
 use producers::Producers;
 use replies::reply_topic;
+use resets::Resets;
 use transactions::Transactions;
 
 /// The permission of the template: also "a topic may be made from it".
@@ -63,6 +65,7 @@ pub(crate) struct Broker {
 struct State {
     log: Log,
     offsets: HashMap<String, HashMap<(String, u32), u64>>,
+    resets: Resets,
     groups: Groups,
     producers: Producers,
     locks: Locks,
@@ -180,6 +183,7 @@ impl Broker {
         for queues in state.offsets.values_mut() {
             queues.retain(|(topic, _), _| topic != name);
         }
+        state.resets.forget_topic(name);
         drop(state);
         self.shared.observer.ring();
     }

@@ -70,6 +70,9 @@ impl Broker {
         if state.log.topic(topic).is_none() {
             return Answer::refusal(ResponseCode::TOPIC_NOT_EXIST, format!("Topic {topic} not exist!"));
         }
+        if state.resets.is_pending(request.group.as_str(), topic, request.queue_id) {
+            return Answer::success().with_remark("Offset has been previously reset");
+        }
         state.commit(request.group.as_str(), topic, request.queue_id, request.offset);
         Answer::success()
     }

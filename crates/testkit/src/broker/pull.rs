@@ -38,7 +38,9 @@ impl Broker {
         let looked = {
             let mut state = self.state.lock();
             let looked = state.look(&request, self.shared.settings.property_filter);
-            state.commit_while_pulling(&request);
+            if looked.is_ok() {
+                state.commit_while_pulling(&request);
+            }
             looked
         };
         match looked {
@@ -50,8 +52,10 @@ impl Broker {
         }
     }
 
-    /// Waits for messages. `arrived` is of a look that found nothing.
+    /// Waits for messages. `arrived` is of a look that found nothing. When the wait is over there is one more look, which sees
+    /// what rings no bell: an offset that was reset, or another subscription.
     async fn suspend(self: Arc<Self>, request: PullHeader, mut arrived: Arc<Notify>, deadline: Instant) -> Answer {
+        let mut over = false;
         loop {
             let ring = arrived.clone();
             let notified = ring.notified();
@@ -60,14 +64,15 @@ impl Broker {
             notified.as_mut().enable();
             let looked = self.state.lock().look(&request, self.shared.settings.property_filter);
             match looked {
-                Ok(Looked::Nothing(answer, now)) => {
+                Ok(Looked::Nothing(answer, _)) if over => return answer,
+                Ok(Looked::Nothing(_, now)) => {
                     if !Arc::ptr_eq(&now, &ring) {
                         arrived = now;
                         continue;
                     }
                     tokio::select! {
                         () = notified => {}
-                        () = tokio::time::sleep_until(deadline) => return answer,
+                        () = tokio::time::sleep_until(deadline) => over = true,
                     }
                 }
                 Ok(Looked::Answer(answer)) | Err(answer) => return answer,
@@ -96,7 +101,7 @@ impl State {
         }
     }
 
-    fn look(&self, request: &PullHeader, sql_allowed: bool) -> Result<Looked, Answer> {
+    fn look(&mut self, request: &PullHeader, sql_allowed: bool) -> Result<Looked, Answer> {
         let topic = self.log.topic(request.topic.as_str()).ok_or_else(|| unknown_topic(request.topic.as_str()))?;
         let queue = topic.queues.get(request.queue_id as usize).ok_or_else(|| {
             let text = format!(
@@ -108,6 +113,10 @@ impl State {
             Answer::refusal(ResponseCode::INVALID_PARAMETER, text)
         })?;
         let passing = self.passing(request, sql_allowed)?;
+        if let Some(offset) = self.resets.take(request.group.as_str(), request.topic.as_str(), request.queue_id) {
+            let (code, max) = (ResponseCode::PULL_OFFSET_MOVED, queue.max_offset());
+            return Ok(Looked::Answer(found(code, "OFFSET_RESET", offset, max, Bytes::new())));
+        }
         Ok(look_at(queue, request, &passing))
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use ferrocket_model::Filter;
 use ferrocket_protocol::{
     Command, Frame, HeaderFormat, Request, RequestHead, Response, ResponseCode,
@@ -13,6 +13,7 @@ use ferrocket_protocol::{
     request::{Heartbeat, Pull, PullAnswer, PullFlags, PullHeader, SendAnswer, SendForm, SendHeader, SendMessage},
 };
 use ferrocket_testkit::TestCluster;
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -87,6 +88,28 @@ impl Client {
                 return Some(command);
             }
             self.passed_over += 1;
+        }
+    }
+
+    /// The answer to a request whose header is written by hand; notifications before it are passed over.
+    pub(crate) async fn ask_by_hand(&mut self, code: &Value, fields: &Value, body: &str) -> Command {
+        self.opaque += 1;
+        let mut header = json!({ "code": code, "flag": 0, "language": "JAVA", "opaque": self.opaque, "version": 513 });
+        if fields.is_object() {
+            header["extFields"] = fields.clone();
+        }
+        let header = header.to_string();
+        let mut frame = BytesMut::new();
+        frame.put_u32((4 + header.len() + body.len()) as u32);
+        frame.put_u32(header.len() as u32);
+        frame.put_slice(header.as_bytes());
+        frame.put_slice(body.as_bytes());
+        self.write_raw(&frame).await;
+        loop {
+            let command = self.read().await.expect("an answer");
+            if command.is_response() {
+                return command;
+            }
         }
     }
 
