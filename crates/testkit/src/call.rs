@@ -38,6 +38,8 @@ pub enum Call {
     Query,
     /// One message is fetched by its place.
     View,
+    /// A subscription is checked before its consumer starts.
+    CheckClient,
     /// The members of a group.
     ConsumerList,
     /// A message is given back for a retry.
@@ -73,6 +75,7 @@ impl Call {
             RequestCode::SEARCH_OFFSET_BY_TIMESTAMP => Self::SearchOffset,
             RequestCode::QUERY_MESSAGE => Self::Query,
             RequestCode::VIEW_MESSAGE_BY_ID => Self::View,
+            RequestCode::CHECK_CLIENT_CONFIG => Self::CheckClient,
             RequestCode::GET_CONSUMER_LIST_BY_GROUP => Self::ConsumerList,
             RequestCode::CONSUMER_SEND_MSG_BACK => Self::SendBack,
             RequestCode::LOCK_BATCH_MQ => Self::Lock,

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     fmt, io,
     sync::{
         Arc,
@@ -183,6 +184,21 @@ impl TestCluster {
         if let Err(problem) = broker.reset_offset(group, queue.topic().as_str(), queue.id(), offset) {
             panic!("{problem}");
         }
+    }
+
+    /// Tells every member of a group, one-way, to set its offsets in these queues, as brokers of 4.9 do for administrators. Each
+    /// broker tells its members of its own queues, each topic on its own. Says how many notices went out.
+    #[doc(alias = "RESET_CONSUMER_CLIENT_OFFSET")]
+    pub fn tell_to_reset(&self, group: &str, offsets: &[(MessageQueue, u64)]) -> usize {
+        let mut parts: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (queue, offset) in offsets {
+            parts.entry((queue.broker(), queue.topic())).or_default().push((queue.clone(), *offset));
+        }
+        let told = parts.iter().map(|((name, topic), offsets)| {
+            let broker = self.brokers.iter().find(|broker| **name == *broker.name());
+            broker.map_or(0, |broker| broker.tell_to_reset(group, topic, offsets))
+        });
+        told.sum()
     }
 
     /// The client id of who holds the lock of a queue in a group; `None` when it is free, or the lock ran out.

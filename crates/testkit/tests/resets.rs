@@ -7,8 +7,8 @@ use std::time::Duration;
 use client::{Client, in_memory, long_pull};
 use ferrocket_model::MessageQueue;
 use ferrocket_protocol::{
-    ResponseCode,
-    request::{Pull, PullFlags},
+    ReadRequest, RequestCode, ResponseCode,
+    request::{Pull, PullFlags, ResetOffsets},
 };
 use ferrocket_testkit::TestCluster;
 use tokio::time::Instant;
@@ -72,6 +72,37 @@ async fn each_group_and_queue_is_reset_alone() {
     second.queue_id = 1;
     let answer = client.call(&Pull(second)).await.unwrap();
     assert_eq!(answer.code, ResponseCode::PULL_NOT_FOUND, "it went with the topic");
+}
+
+/// §4.6, §12.5: what 4.9 does.
+#[tokio::test]
+async fn members_are_told_to_reset_by_the_brokers_of_the_queues() {
+    let builder = TestCluster::builder().in_memory().brokers(2).topic("Orders", 2).topic("Invoices", 1);
+    let cluster = builder.start().await.unwrap();
+    let mut clients = Vec::new();
+    for (id, broker) in [("c1", "broker-0"), ("c2", "broker-0"), ("c1", "broker-1")] {
+        let mut client = Client::to(&cluster, &cluster.broker(broker).address()).await;
+        client.join(id, "shop", "Orders", "*").await;
+        clients.push(client);
+    }
+    let queue = |topic, broker, id| MessageQueue::new(topic, broker, id);
+    let first = [(queue("Orders", "broker-0", 1), 7), (queue("Orders", "broker-0", 0), 5)];
+    let others = [(queue("Invoices", "broker-1", 0), 3)];
+    let offsets = [&first[..], &others[..], &[(queue("Orders", "broker-7", 0), 1)]].concat();
+    assert_eq!(cluster.tell_to_reset("shop", &offsets), 3);
+    assert_eq!(cluster.tell_to_reset("nobody", &offsets), 0);
+    for (client, wanted) in clients.iter_mut().zip([&first[..], &first[..], &others[..]]) {
+        let told = loop {
+            let command = client.read().await.unwrap();
+            if command.code == RequestCode::RESET_CONSUMER_CLIENT_OFFSET.0 {
+                break command;
+            }
+        };
+        let reset = ResetOffsets::read_request(&told).unwrap();
+        assert!(told.is_one_way() && reset.header.force && reset.header.group == *"shop");
+        assert_eq!((&reset.header.topic, reset.offsets().unwrap()), (wanted[0].0.topic(), wanted.to_vec()));
+    }
+    assert_eq!(cluster.committed("shop", "Orders"), 0, "the broker itself resets nothing");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::{
 
 use ferrocket_model::{Group, system};
 use ferrocket_protocol::{
-    Command, ReadRequest, ResponseCode,
+    Command, ReadRequest, Request, ResponseCode,
     body::{ConsumerData, SubscriptionData},
     request::{ConsumerList, GetConsumerList, Heartbeat, HeartbeatAnswer, MembersChanged, Unregister},
 };
@@ -127,6 +127,15 @@ impl Groups {
     pub(super) fn expel(&mut self, connection: u64) -> bool {
         let leave = |group: &mut GroupState| group.remove(|member| member.connection.id == connection);
         self.groups.values_mut().map(leave).fold(false, |any, left| any | left)
+    }
+
+    /// Tells every connection of a group something, and says how many there are.
+    pub(super) fn tell<R: Request>(&self, group: &str, notice: &R) -> usize {
+        let members = self.groups.get(group).map(|group| &group.members[..]).unwrap_or_default();
+        for member in members {
+            member.connection.notify(notice);
+        }
+        members.len()
     }
 
     /// The newest connection of a client.

@@ -1,6 +1,7 @@
 //! A broker: one file per group of requests.
 
 mod batch;
+mod check_client;
 mod delays;
 mod expiry;
 mod filters;
@@ -272,6 +273,7 @@ impl Service for Broker {
             RequestCode::RECALL_MESSAGE => self.recall(command),
             RequestCode::HEART_BEAT => self.heartbeat(connection, command),
             RequestCode::UNREGISTER_CLIENT => self.unregister(connection, command),
+            RequestCode::CHECK_CLIENT_CONFIG => self.check_client(command),
             RequestCode::GET_CONSUMER_LIST_BY_GROUP => self.consumer_list(command),
             RequestCode::LOCK_BATCH_MQ => self.lock(command),
             RequestCode::UNLOCK_BATCH_MQ => self.unlock(command),

@@ -1,6 +1,10 @@
 use std::collections::HashMap;
 
+use ferrocket_model::{MessageQueue, Topic};
+use ferrocket_protocol::request::{ResetOffsets, ResetOffsetsHeader};
+
 use super::{Broker, State};
+use crate::clock;
 
 /// Offsets that an administrator set and that no pull has met yet, by group, topic and queue.
 #[derive(Default)]
@@ -44,5 +48,11 @@ impl Broker {
         drop(state);
         self.shared.observer.ring();
         Ok(())
+    }
+
+    /// Has the members of a group set the offsets of queues of this broker themselves; says how many were told.
+    pub(crate) fn tell_to_reset(&self, group: &str, topic: &Topic, offsets: &[(MessageQueue, u64)]) -> usize {
+        let header = ResetOffsetsHeader::new(group, true, clock::now_ms(), topic.clone());
+        self.state.lock().groups.tell(group, &ResetOffsets::new(header, offsets))
     }
 }
