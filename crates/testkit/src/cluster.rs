@@ -244,8 +244,33 @@ impl TestCluster {
         connection.is_some()
     }
 
+    /// Loses a client as when its machine loses power or its network: nothing comes through on its connections that are in a
+    /// group, in neither direction, and brokers do not notice that they end. So it stays a member until
+    /// [`member_expiry`](TestClusterBuilder::member_expiry) after its last heartbeat, and its locks stay until they run out;
+    /// [`connections`](Self::connections) goes on counting it. Then it is dropped, and the other members are not told. How many
+    /// connections were lost.
+    ///
+    /// End the client itself after this, or it connects anew as soon as it notices.
+    pub fn lose_client(&self, client_id: &str) -> usize {
+        self.on_connections_of(client_id, Connection::lose)
+    }
+
+    /// Cuts the connections of a client that are in a group, as when its process is killed: the brokers notice at once, and tell
+    /// the other members. How many there were. A client that lives connects anew.
+    pub fn disconnect_client(&self, client_id: &str) -> usize {
+        self.on_connections_of(client_id, Connection::close)
+    }
+
+    fn on_connections_of(&self, client_id: &str, act: impl Fn(&Connection)) -> usize {
+        let connections: Vec<_> = self.brokers.iter().flat_map(|broker| broker.connections_of(client_id)).collect();
+        for connection in &connections {
+            act(connection);
+        }
+        connections.len()
+    }
+
     fn connection_of(&self, client_id: &str) -> Option<Arc<Connection>> {
-        let connections = self.brokers.iter().filter_map(|broker| broker.connection_of(client_id));
+        let connections = self.brokers.iter().flat_map(|broker| broker.connections_of(client_id));
         connections.max_by_key(|connection| connection.id)
     }
 

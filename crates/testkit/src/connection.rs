@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// Cancelled when the connection ends, for whatever reason.
     pub(crate) life: CancellationToken,
+    /// Cancelled when nothing comes through any more, not even the news that the peer is gone.
+    pub(crate) lost: CancellationToken,
     outbox: mpsc::Sender<Outgoing>,
     next_opaque: AtomicI32,
     /// Who waits for an answer of the client.
@@ -53,6 +55,7 @@ impl Connection {
             id,
             peer,
             life,
+            lost: CancellationToken::new(),
             outbox,
             next_opaque: AtomicI32::new(0),
             asked: Mutex::default(),
@@ -129,6 +132,11 @@ impl Connection {
 
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
+    }
+
+    /// From now on nothing is read, written or noticed here, and the peer sees no end: as if a cable were pulled.
+    pub(crate) fn lose(&self) {
+        self.lost.cancel();
     }
 
     /// At once, whatever was to be written.

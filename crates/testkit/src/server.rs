@@ -128,7 +128,7 @@ impl Door {
     fn enter<S: AsyncRead + AsyncWrite + Send + 'static>(&self, stream: S, peer: SocketAddr) {
         let life = self.life.child_token();
         let (connection, outbox) = Connection::new(self.shared.next_number(), peer, life.clone());
-        let (reader, writer) = tokio::io::split(stream);
+        let (mut reader, mut writer) = tokio::io::split(stream);
         let guest =
             Guest { shared: self.shared.clone(), service: self.service.clone(), connection, gate: self.gate.clone() };
         self.shared.observer.connected();
@@ -136,9 +136,11 @@ impl Door {
             tokio::select! {
                 biased;
                 () = life.cancelled() => {}
+                // The stream is held, so that the peer does not see an end either.
+                () = guest.connection.lost.cancelled() => life.cancelled().await,
                 // Before reading, so that a busy reader starves nobody who waits for an answer.
-                result = guest.write(writer, outbox) => log_end(&guest, result),
-                result = guest.read(reader) => log_end(&guest, result),
+                result = guest.write(&mut writer, outbox) => log_end(&guest, result),
+                result = guest.read(&mut reader) => log_end(&guest, result),
             }
         });
     }
@@ -178,7 +180,7 @@ impl Guest {
     /// Writes what is ready, many frames at once.
     async fn write<S: AsyncWrite>(
         &self,
-        mut stream: WriteHalf<S>,
+        stream: &mut WriteHalf<S>,
         mut outbox: mpsc::Receiver<Outgoing>,
     ) -> io::Result<()> {
         let mut gate = self.gate.clone();
@@ -200,7 +202,7 @@ impl Guest {
     }
 
     /// Reads until the peer closes or sends what is no frame.
-    async fn read<S: AsyncRead>(&self, mut stream: ReadHalf<S>) -> io::Result<()> {
+    async fn read<S: AsyncRead>(&self, stream: &mut ReadHalf<S>) -> io::Result<()> {
         let mut buffer = BytesMut::new();
         let mut gate = self.gate.clone();
         loop {

@@ -138,11 +138,10 @@ impl Groups {
         members.len()
     }
 
-    /// The newest connection of a client.
-    pub(super) fn of_client(&self, client_id: &str) -> Option<Arc<Connection>> {
+    /// The connections of a client, some of them several times.
+    pub(super) fn of_client(&self, client_id: &str) -> impl Iterator<Item = &Arc<Connection>> {
         let members = self.groups.values().flat_map(|group| &group.members);
-        let connections = members.filter(|member| member.client_id == client_id).map(|member| &member.connection);
-        connections.max_by_key(|connection| connection.id).cloned()
+        members.filter(move |member| member.client_id == client_id).map(|member| &member.connection)
     }
 
     fn leave(&mut self, name: &str, client_id: &str, connection: u64) {

@@ -222,11 +222,14 @@ impl Broker {
         self.state.lock().producers.members(group)
     }
 
-    /// The newest connection of a client, and the number that orders connections over all brokers.
-    pub(crate) fn connection_of(&self, client_id: &str) -> Option<Arc<Connection>> {
+    /// The connections of a client that are in a group, the newest last. Their ids order connections over all brokers.
+    pub(crate) fn connections_of(&self, client_id: &str) -> Vec<Arc<Connection>> {
         let state = self.state.lock();
-        let (consumer, producer) = (state.groups.of_client(client_id), state.producers.of_client(client_id));
-        consumer.into_iter().chain(producer).max_by_key(|connection| connection.id)
+        let connections = state.groups.of_client(client_id).chain(state.producers.of_client(client_id));
+        let mut connections: Vec<_> = connections.cloned().collect();
+        connections.sort_by_key(|connection| connection.id);
+        connections.dedup_by_key(|connection| connection.id);
+        connections
     }
 
     /// Stores a message now.

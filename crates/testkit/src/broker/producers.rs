@@ -67,10 +67,10 @@ impl Producers {
         self.clients.get(client_id).cloned()
     }
 
-    /// The newest connection of a client.
-    pub(super) fn of_client(&self, client_id: &str) -> Option<Arc<Connection>> {
-        let of_client = self.groups.values().flatten().filter(|producer| producer.client_id == client_id);
-        of_client.max_by_key(|producer| producer.connection.id).map(|producer| producer.connection.clone())
+    /// The connections of a client, some of them several times.
+    pub(super) fn of_client(&self, client_id: &str) -> impl Iterator<Item = &Arc<Connection>> {
+        let producers = self.groups.values().flatten();
+        producers.filter(move |producer| producer.client_id == client_id).map(|producer| &producer.connection)
     }
 
     /// One connection of a group, each in turn.

@@ -61,13 +61,18 @@ impl Client {
         self.stream.write_all(bytes).await.expect("the connection is open");
     }
 
-    /// The next frame; `None` when the server closed.
+    /// The next frame, soon; `None` when the server closed.
     pub(crate) async fn read(&mut self) -> Option<Command> {
+        soon(self.next()).await
+    }
+
+    /// The next frame, whenever it comes.
+    pub(crate) async fn next(&mut self) -> Option<Command> {
         loop {
             if let Some(frame) = Frame::decode(&mut self.buffer, limits::MAX_FRAME_BYTES).expect("a frame") {
                 return Some(Command::read(frame).expect("a header"));
             }
-            match soon(self.stream.read_buf(&mut self.buffer)).await {
+            match self.stream.read_buf(&mut self.buffer).await {
                 Ok(0) | Err(_) => return None,
                 Ok(_) => {}
             }
