@@ -5,8 +5,7 @@ use futures_core::future::BoxFuture;
 
 use crate::{
     TestCluster,
-    broker::Broker,
-    name_server::NameServer,
+    broker::{Broker, keep_copying},
     shared::{Settings, Shared},
 };
 
@@ -15,6 +14,7 @@ use crate::{
 #[must_use = "nothing runs before `start`"]
 pub struct TestClusterBuilder {
     brokers: usize,
+    slaves: bool,
     topics: Vec<(Topic, u32)>,
     batch_topics: Vec<Topic>,
     settings: Settings,
@@ -24,6 +24,7 @@ impl TestClusterBuilder {
     pub(crate) fn new() -> Self {
         Self {
             brokers: 1,
+            slaves: false,
             topics: Vec::new(),
             batch_topics: Vec::new(),
             settings: Settings {
@@ -46,6 +47,15 @@ impl TestClusterBuilder {
     /// How many brokers: `broker-0`, `broker-1` and so on. Default 1.
     pub fn brokers(mut self, count: usize) -> Self {
         self.brokers = count;
+        self
+    }
+
+    /// Each broker gets a slave, with broker id 1 and an address of its own. It has every message at once, also while its master is
+    /// stopped, and answers pulls; it takes the offsets of the groups every 60 s of tokio's clock, has its own members and locks,
+    /// and refuses to store messages. Faults know it as `<name>-slave`. See [`BrokerHandle::slave`](crate::BrokerHandle::slave).
+    #[doc(alias = "slaveReadEnable")]
+    pub fn with_slaves(mut self) -> Self {
+        self.slaves = true;
         self
     }
 
@@ -169,8 +179,15 @@ impl TestClusterBuilder {
             }
             let schedule = shared.schedule.clone();
             tokio::spawn(shared.life.clone().run_until_cancelled_owned(schedule.run()));
-            let name_server = Arc::new(NameServer::new(brokers.clone()));
-            let cluster = TestCluster::new(shared, brokers, name_server);
+            let mut slaves = Vec::new();
+            for (index, master) in brokers.iter().enumerate().filter(|_| self.slaves) {
+                let slave = Arc::new(Broker::slave_of(master.clone(), index));
+                slave.clone().start(None).await?;
+                let copying = keep_copying(Arc::downgrade(&slave));
+                tokio::spawn(shared.life.clone().run_until_cancelled_owned(copying));
+                slaves.push(slave);
+            }
+            let cluster = TestCluster::new(shared, brokers, slaves);
             cluster.name_server_restart().await?;
             guard.disarm();
             Ok(cluster)

@@ -14,7 +14,7 @@ use futures_core::future::BoxFuture;
 use parking_lot::Mutex;
 
 use crate::{
-    Action, Call, Connector, Fault, FaultHandle, Intercepted, TestClusterBuilder, broker::Broker,
+    Action, BrokerHandle, Call, Connector, Fault, FaultHandle, Intercepted, TestClusterBuilder, broker::Broker,
     connection::Connection, name_server::NameServer, server::Running, shared::Shared,
 };
 
@@ -27,6 +27,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 pub struct TestCluster {
     shared: Arc<Shared>,
     brokers: Vec<Arc<Broker>>,
+    /// None, or one for each broker, in the same order.
+    slaves: Vec<Arc<Broker>>,
     desk: Arc<Desk>,
 }
 
@@ -53,7 +55,8 @@ impl TestCluster {
         TestClusterBuilder::new()
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, brokers: Vec<Arc<Broker>>, name_server: Arc<NameServer>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, brokers: Vec<Arc<Broker>>, slaves: Vec<Arc<Broker>>) -> Self {
+        let name_server = Arc::new(NameServer::new(brokers.clone(), slaves.clone()));
         let port = if shared.settings.in_memory { NAME_SERVER_PORT } else { 0 };
         let desk = Desk {
             name_server,
@@ -61,7 +64,7 @@ impl TestCluster {
             address: Mutex::new(String::new()),
             port: AtomicU16::new(port),
         };
-        Self { shared, brokers, desk: Arc::new(desk) }
+        Self { shared, brokers, slaves, desk: Arc::new(desk) }
     }
 
     /// The name server's address, also while it is stopped: `127.0.0.1:<port>`; in memory `mem-ns:9876`.
@@ -84,7 +87,7 @@ impl TestCluster {
 
     /// Deletes a topic everywhere, with its messages and with the progress of every group in it.
     pub fn delete_topic(&self, topic: &str) {
-        for broker in &self.brokers {
+        for broker in self.servers() {
             broker.delete_topic(topic);
         }
     }
@@ -95,8 +98,8 @@ impl TestCluster {
     ///
     /// When there is no broker of that name.
     pub fn broker(&self, name: &str) -> BrokerHandle<'_> {
-        match self.brokers.iter().find(|broker| broker.name() == name) {
-            Some(broker) => BrokerHandle { broker, _cluster: self },
+        match self.brokers.iter().position(|broker| broker.name() == name) {
+            Some(index) => BrokerHandle::new(&self.brokers[index], self.slaves.get(index)),
             None => panic!("no broker {name:?}; there are {:?}", self.broker_names()),
         }
     }
@@ -180,8 +183,8 @@ impl TestCluster {
     /// When the queue does not exist, or ends before this offset.
     #[doc(alias = "INVOKE_BROKER_TO_RESET_OFFSET")]
     pub fn reset_offset(&self, group: &str, queue: &MessageQueue, offset: u64) {
-        let broker = self.broker(queue.broker().as_str()).broker;
-        if let Err(problem) = broker.reset_offset(group, queue.topic().as_str(), queue.id(), offset) {
+        let broker = self.broker(queue.broker().as_str());
+        if let Err(problem) = broker.broker.reset_offset(group, queue.topic().as_str(), queue.id(), offset) {
             panic!("{problem}");
         }
     }
@@ -214,7 +217,7 @@ impl TestCluster {
 
     /// The client ids of a group's members, sorted, each once though it is registered at several brokers.
     pub fn members(&self, group: &str) -> Vec<String> {
-        let mut members: Vec<_> = self.brokers.iter().flat_map(|broker| broker.members(group)).collect();
+        let mut members: Vec<_> = self.servers().flat_map(|broker| broker.members(group)).collect();
         members.sort();
         members.dedup();
         members
@@ -222,7 +225,7 @@ impl TestCluster {
 
     /// The client ids of a producer group, sorted, each once though it is registered at several brokers.
     pub fn producers(&self, group: &str) -> Vec<String> {
-        let mut producers: Vec<_> = self.brokers.iter().flat_map(|broker| broker.producers(group)).collect();
+        let mut producers: Vec<_> = self.servers().flat_map(|broker| broker.producers(group)).collect();
         producers.sort();
         producers.dedup();
         producers
@@ -261,8 +264,13 @@ impl TestCluster {
         self.on_connections_of(client_id, Connection::close)
     }
 
+    /// Masters and slaves.
+    fn servers(&self) -> impl Iterator<Item = &Arc<Broker>> {
+        self.brokers.iter().chain(&self.slaves)
+    }
+
     fn on_connections_of(&self, client_id: &str, act: impl Fn(&Connection)) -> usize {
-        let connections: Vec<_> = self.brokers.iter().flat_map(|broker| broker.connections_of(client_id)).collect();
+        let connections: Vec<_> = self.servers().flat_map(|broker| broker.connections_of(client_id)).collect();
         for connection in &connections {
             act(connection);
         }
@@ -270,7 +278,7 @@ impl TestCluster {
     }
 
     fn connection_of(&self, client_id: &str) -> Option<Arc<Connection>> {
-        let connections = self.brokers.iter().flat_map(|broker| broker.connections_of(client_id));
+        let connections = self.servers().flat_map(|broker| broker.connections_of(client_id));
         connections.max_by_key(|connection| connection.id)
     }
 
@@ -301,7 +309,7 @@ impl TestCluster {
 impl Drop for TestCluster {
     fn drop(&mut self) {
         self.name_server_stop();
-        for broker in &self.brokers {
+        for broker in self.servers() {
             broker.stop();
         }
         self.shared.life.cancel();
@@ -315,75 +323,5 @@ impl fmt::Debug for TestCluster {
             .field("brokers", &self.broker_names())
             .field("connections", &self.connections())
             .finish_non_exhaustive()
-    }
-}
-
-/// One broker of a cluster.
-#[derive(Clone, Copy)]
-pub struct BrokerHandle<'c> {
-    broker: &'c Arc<Broker>,
-    _cluster: &'c TestCluster,
-}
-
-impl BrokerHandle<'_> {
-    /// Closes its port and all its connections; it is gone from every route at once. What it stores is kept.
-    pub fn stop(&self) {
-        self.broker.stop();
-    }
-
-    /// Starts it again on another port; name servers learn it at once. Stops it first, if need be.
-    ///
-    /// # Errors
-    ///
-    /// When no port can be opened.
-    pub fn restart(&self) -> BoxFuture<'static, io::Result<()>> {
-        Box::pin(self.broker.clone().start(None))
-    }
-
-    /// Starts it again on the port it had.
-    ///
-    /// # Errors
-    ///
-    /// When somebody else took the port.
-    pub fn restart_on_same_port(&self) -> BoxFuture<'static, io::Result<()>> {
-        let port = self.broker.last_port();
-        Box::pin(self.broker.clone().start(port))
-    }
-
-    /// Makes it a silent peer: connections are accepted and stay open, and nothing is read or answered any more.
-    pub fn pause(&self) {
-        self.broker.set_paused(true);
-    }
-
-    /// Ends the pause. What came meanwhile is answered now.
-    pub fn resume(&self) {
-        self.broker.set_paused(false);
-    }
-
-    /// Where it listens; empty while it is stopped. In memory a made-up address for the [`Connector`].
-    pub fn address(&self) -> String {
-        self.broker.address().unwrap_or_default()
-    }
-
-    /// Asks the producers about every half message that waits for an end, whatever its age, and says how many there were.
-    /// Each counts as one check. A stopped broker asks nobody.
-    pub fn check_transactions_now(&self) -> usize {
-        self.broker.check_transactions()
-    }
-
-    /// How many half messages wait for an end.
-    pub fn open_transactions(&self) -> usize {
-        self.broker.open_transactions()
-    }
-
-    /// Whether it listens.
-    pub fn is_running(&self) -> bool {
-        self.broker.address().is_some()
-    }
-}
-
-impl fmt::Debug for BrokerHandle<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BrokerHandle").field("name", &self.broker.name()).field("address", &self.address()).finish()
     }
 }

@@ -34,6 +34,7 @@ pub(crate) struct QueueLog {
 }
 
 /// A stored message.
+#[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) bytes: Bytes,
     /// Of its first message.
@@ -185,6 +186,30 @@ impl Log {
         if !self.topics.contains_key(name) {
             self.set_topic(name, queues, 6);
         }
+    }
+
+    /// Takes what another log has more. What it does not know is kept. Who waits here for messages hears of those that come there.
+    pub(crate) fn follow(&mut self, other: &Self) {
+        for (name, theirs) in &other.topics {
+            self.ensure_topic(name, 0);
+            let Some(topic) = self.topics.get_mut(name) else { continue };
+            (topic.perm, topic.keeps_batches) = (theirs.perm, theirs.keeps_batches);
+            topic.queues.resize_with(theirs.queues.len(), QueueLog::default);
+            for (queue, theirs) in topic.queues.iter_mut().zip(&theirs.queues) {
+                if !Arc::ptr_eq(&queue.arrived, &theirs.arrived) {
+                    queue.records.clear(); // another queue, though it has this number
+                    queue.arrived.notify_waiters();
+                    queue.arrived = theirs.arrived.clone();
+                }
+                for record in theirs.records.iter().skip(queue.records.len()) {
+                    if let Some(Ok(stored)) = StoredMessages::new(&record.bytes).without_crc().next() {
+                        self.places.insert(stored.commit_log_offset, record.bytes.clone());
+                    }
+                    queue.records.push(record.clone());
+                }
+            }
+        }
+        (self.end, self.newest) = (other.end, other.newest);
     }
 
     pub(crate) fn delete_topic(&mut self, name: &str) {

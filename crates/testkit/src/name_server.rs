@@ -8,7 +8,7 @@ use ferrocket_protocol::{
 
 use crate::{
     answer::{Answer, Handled},
-    broker::Broker,
+    broker::{Broker, SLAVE_ID},
     connection::Connection,
     server::Service,
     shared::CLUSTER,
@@ -17,11 +17,28 @@ use crate::{
 /// Knows the brokers of the cluster at first hand: what it says is always true, at once.
 pub(crate) struct NameServer {
     brokers: Vec<Arc<Broker>>,
+    /// None, or one for each broker, in the same order.
+    slaves: Vec<Arc<Broker>>,
 }
 
 impl NameServer {
-    pub(crate) fn new(brokers: Vec<Arc<Broker>>) -> Self {
-        Self { brokers }
+    pub(crate) fn new(brokers: Vec<Arc<Broker>>, slaves: Vec<Arc<Broker>>) -> Self {
+        Self { brokers, slaves }
+    }
+
+    /// Each broker that runs, or whose slave does, and its addresses. A slave never takes a master's place.
+    fn running(&self) -> impl Iterator<Item = (&Arc<Broker>, BrokerAddresses)> {
+        self.brokers.iter().enumerate().filter_map(|(index, broker)| {
+            let master = broker.address();
+            let slave = self.slaves.get(index).and_then(|slave| slave.address());
+            if master.is_none() && slave.is_none() {
+                return None;
+            }
+            let mut addresses = BrokerAddresses::new(broker.name(), CLUSTER, "");
+            addresses.master = master;
+            addresses.slaves.extend(slave.map(|address| (SLAVE_ID, address)));
+            Some((broker, addresses))
+        })
     }
 
     fn route(&self, command: &Command) -> Answer {
@@ -30,9 +47,9 @@ impl NameServer {
             Err(_) => "null".to_owned(),
         };
         let (mut brokers, mut queue_data) = (Vec::new(), Vec::new());
-        for broker in &self.brokers {
-            let (Some(address), Some((queues, perm))) = (broker.address(), broker.topic(&topic)) else { continue };
-            brokers.push(BrokerAddresses::new(broker.name(), CLUSTER, address));
+        for (broker, addresses) in self.running() {
+            let Some((queues, perm)) = broker.topic(&topic) else { continue };
+            brokers.push(addresses);
             queue_data.push(QueueData {
                 broker_name: broker.name().to_owned(),
                 perm,
@@ -51,13 +68,16 @@ impl NameServer {
     /// With bare number keys, as every name server writes this body.
     fn cluster_info(&self) -> Answer {
         let (mut table, mut names) = (String::new(), String::new());
-        for broker in &self.brokers {
-            let Some(address) = broker.address() else { continue };
+        for (broker, addresses) in self.running() {
+            let master = addresses.master.map(|address| format!(r#"0:"{address}""#));
+            let slaves = addresses.slaves.into_iter().map(|(id, address)| format!(r#"{id}:"{address}""#));
+            let addresses: Vec<_> = master.into_iter().chain(slaves).collect();
+            let addresses = addresses.join(",");
             let comma = if names.is_empty() { "" } else { "," };
             let name = broker.name();
             let _ = write!(
                 table,
-                r#"{comma}"{name}":{{"brokerAddrs":{{0:"{address}"}},"brokerName":"{name}","cluster":"{CLUSTER}","enableActingMaster":false}}"#
+                r#"{comma}"{name}":{{"brokerAddrs":{{{addresses}}},"brokerName":"{name}","cluster":"{CLUSTER}","enableActingMaster":false}}"#
             );
             let _ = write!(names, r#"{comma}"{name}""#);
         }

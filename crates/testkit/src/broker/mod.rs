@@ -15,6 +15,7 @@ mod replies;
 mod resets;
 mod send;
 mod send_back;
+mod slave;
 mod topics;
 mod transactions;
 
@@ -24,7 +25,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicU16, Ordering},
+        atomic::{AtomicU16, AtomicU64, Ordering},
     },
 };
 
@@ -48,12 +49,20 @@ use replies::reply_topic;
 use resets::Resets;
 use transactions::Transactions;
 
+pub(crate) use slave::{SLAVE_ID, keep_copying};
+
 /// The permission of the template: also "a topic may be made from it".
 const TEMPLATE_PERM: i32 = 7;
 
 /// One broker: what it stores outlives its listener.
 pub(crate) struct Broker {
     name: String,
+    /// What faults know it by: its name, or `<name>-slave`.
+    server: String,
+    /// Whose slave it is, if it is one.
+    master: Option<Arc<Self>>,
+    /// The broker id that pulls say to ask next.
+    suggested: AtomicU64,
     shared: Arc<Shared>,
     state: Mutex<State>,
     running: Mutex<Option<Running>>,
@@ -99,14 +108,27 @@ impl State {
 
 impl Broker {
     pub(crate) fn new(index: usize, shared: Arc<Shared>) -> Self {
+        Self::with_role(index, shared, None)
+    }
+
+    /// A slave of a broker.
+    pub(crate) fn slave_of(master: Arc<Self>, index: usize) -> Self {
+        Self::with_role(index, master.shared.clone(), Some(master))
+    }
+
+    fn with_role(index: usize, shared: Arc<Shared>, master: Option<Arc<Self>>) -> Self {
         let mut state = State::default();
         if shared.settings.auto_create_topics {
             state.log.set_topic(system::TEMPLATE_TOPIC, TEMPLATE_QUEUES, TEMPLATE_PERM);
         }
         state.log.set_topic(&reply_topic(), 1, 6);
         let process = std::process::id() as u16;
+        let name = format!("broker-{index}");
         Self {
-            name: format!("broker-{index}"),
+            server: if master.is_some() { format!("{name}-slave") } else { name.clone() },
+            name,
+            master,
+            suggested: AtomicU64::new(0),
             shared,
             state: Mutex::new(state),
             running: Mutex::new(None),
@@ -117,6 +139,11 @@ impl Broker {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What faults know it by.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
     }
 
     /// Where it listens; `None` while it is stopped.
@@ -132,7 +159,7 @@ impl Broker {
             None if self.shared.settings.in_memory => self.port.fetch_add(1, Ordering::SeqCst),
             None => 0,
         };
-        let running = Running::start(&self.shared, self.clone(), &format!("mem-{}", self.name), port).await?;
+        let running = Running::start(&self.shared, self.clone(), &format!("mem-{}", self.server), port).await?;
         self.state.lock().host = Some(running.socket);
         *self.running.lock() = Some(running);
         self.shared.observer.ring();
@@ -154,6 +181,11 @@ impl Broker {
     /// The port of last time, for a restart on it.
     pub(crate) fn last_port(&self) -> Option<u16> {
         self.state.lock().host.map(|host| host.port())
+    }
+
+    /// Says which broker id pulls are told to ask next, by a master and its slave.
+    pub(crate) fn suggest(&self, broker_id: u64) {
+        self.master.as_deref().unwrap_or(self).suggested.store(broker_id, Ordering::SeqCst);
     }
 
     pub(crate) fn set_paused(&self, paused: bool) {
@@ -252,10 +284,14 @@ impl Broker {
 
 impl Service for Broker {
     fn broker(&self) -> Option<&str> {
-        Some(&self.name)
+        Some(&self.server)
     }
 
     fn handle(self: Arc<Self>, connection: &Arc<Connection>, command: &Command) -> Handled {
+        self.catch_up();
+        if let Some(refusal) = self.refuse_as_slave(RequestCode(command.code)) {
+            return refusal.into();
+        }
         let answer = match RequestCode(command.code) {
             RequestCode::SEND_MESSAGE | RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_BATCH_MESSAGE => {
                 self.send(connection, command)

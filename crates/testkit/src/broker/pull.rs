@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use ferrocket_protocol::{
@@ -25,7 +28,37 @@ enum Looked {
     Nothing(Answer, Arc<Notify>),
 }
 
+/// What the broker says to every pull.
+#[derive(Clone, Copy)]
+struct Rules {
+    sql_allowed: bool,
+    suggested_broker: u64,
+    is_slave: bool,
+}
+
+impl Rules {
+    fn answer(self, code: ResponseCode, status: &str, next: u64, max: u64, messages: Bytes) -> Answer {
+        let mut fields = PullAnswer::new(code, next, 0, max, Bytes::new());
+        fields.suggested_broker = self.suggested_broker;
+        if self.is_slave && code == ResponseCode::PULL_OFFSET_MOVED {
+            // A slave moves nobody, it may be behind: on to the master.
+            fields.code = ResponseCode::PULL_RETRY_IMMEDIATELY;
+            fields.suggested_broker = 0;
+        }
+        Answer::success().with_code(fields.code).with_remark(status).with_fields(fields).with_body(messages)
+    }
+}
+
 impl Broker {
+    fn rules(&self) -> Rules {
+        let suggested = &self.master.as_deref().unwrap_or(self).suggested;
+        Rules {
+            sql_allowed: self.shared.settings.property_filter,
+            suggested_broker: suggested.load(Ordering::SeqCst),
+            is_slave: self.is_slave(),
+        }
+    }
+
     pub(super) fn pull(self: Arc<Self>, command: &Command) -> Handled {
         if is_negative(command, "queueId") {
             return Answer::refusal(ResponseCode::INVALID_PARAMETER, "the queueId is illegal").into();
@@ -37,7 +70,7 @@ impl Broker {
         };
         let looked = {
             let mut state = self.state.lock();
-            let looked = state.look(&request, self.shared.settings.property_filter);
+            let looked = state.look(&request, self.rules());
             if looked.is_ok() {
                 state.commit_while_pulling(&request);
             }
@@ -62,7 +95,8 @@ impl Broker {
             tokio::pin!(notified);
             // From here on no ring is missed; what was stored since the last look is found by the next one.
             notified.as_mut().enable();
-            let looked = self.state.lock().look(&request, self.shared.settings.property_filter);
+            self.catch_up();
+            let looked = self.state.lock().look(&request, self.rules());
             match looked {
                 Ok(Looked::Nothing(answer, _)) if over => return answer,
                 Ok(Looked::Nothing(_, now)) => {
@@ -84,9 +118,13 @@ impl Broker {
         let text = |name| command.fields().find(name).ok().flatten().unwrap_or_default();
         let (topic, queue) = (text("topic"), text("queueId").parse().unwrap_or(u32::MAX));
         match self.state.lock().log.queue(&topic, queue) {
-            Some(queue) => {
-                found(ResponseCode::PULL_OFFSET_MOVED, "OFFSET_TOO_SMALL", 0, queue.max_offset(), Bytes::new())
-            }
+            Some(queue) => self.rules().answer(
+                ResponseCode::PULL_OFFSET_MOVED,
+                "OFFSET_TOO_SMALL",
+                0,
+                queue.max_offset(),
+                Bytes::new(),
+            ),
             None => unknown_topic(&topic),
         }
     }
@@ -101,7 +139,7 @@ impl State {
         }
     }
 
-    fn look(&mut self, request: &PullHeader, sql_allowed: bool) -> Result<Looked, Answer> {
+    fn look(&mut self, request: &PullHeader, rules: Rules) -> Result<Looked, Answer> {
         let topic = self.log.topic(request.topic.as_str()).ok_or_else(|| unknown_topic(request.topic.as_str()))?;
         let queue = topic.queues.get(request.queue_id as usize).ok_or_else(|| {
             let text = format!(
@@ -112,12 +150,12 @@ impl State {
             );
             Answer::refusal(ResponseCode::INVALID_PARAMETER, text)
         })?;
-        let passing = self.passing(request, sql_allowed)?;
+        let passing = self.passing(request, rules.sql_allowed)?;
         if let Some(offset) = self.resets.take(request.group.as_str(), request.topic.as_str(), request.queue_id) {
             let (code, max) = (ResponseCode::PULL_OFFSET_MOVED, queue.max_offset());
-            return Ok(Looked::Answer(found(code, "OFFSET_RESET", offset, max, Bytes::new())));
+            return Ok(Looked::Answer(rules.answer(code, "OFFSET_RESET", offset, max, Bytes::new())));
         }
-        Ok(look_at(queue, request, &passing))
+        Ok(look_at(queue, request, &passing, rules))
     }
 
     /// What passes: by the subscription of the request, else by the group's.
@@ -142,19 +180,19 @@ impl State {
     }
 }
 
-fn look_at(queue: &QueueLog, request: &PullHeader, passing: &Passing) -> Looked {
+fn look_at(queue: &QueueLog, request: &PullHeader, passing: &Passing, rules: Rules) -> Looked {
     let (start, max) = (request.queue_offset, queue.max_offset());
     if max == 0 && start > 0 {
-        let answer = found(ResponseCode::PULL_OFFSET_MOVED, "NO_MESSAGE_IN_QUEUE", 0, max, Bytes::new());
+        let answer = rules.answer(ResponseCode::PULL_OFFSET_MOVED, "NO_MESSAGE_IN_QUEUE", 0, max, Bytes::new());
         return Looked::Answer(answer);
     }
     if start > max {
-        let answer = found(ResponseCode::PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY", max, max, Bytes::new());
+        let answer = rules.answer(ResponseCode::PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY", max, max, Bytes::new());
         return Looked::Answer(answer);
     }
     if start == max {
         let status = if max == 0 { "NO_MESSAGE_IN_QUEUE" } else { "OFFSET_OVERFLOW_ONE" };
-        let answer = found(ResponseCode::PULL_NOT_FOUND, status, start, max, Bytes::new());
+        let answer = rules.answer(ResponseCode::PULL_NOT_FOUND, status, start, max, Bytes::new());
         return Looked::Nothing(answer, queue.arrived.clone());
     }
     let wanted = request.max_messages.max(1) as usize;
@@ -171,15 +209,10 @@ fn look_at(queue: &QueueLog, request: &PullHeader, passing: &Passing) -> Looked 
         next = record.offset + record.messages;
     }
     let answer = match taken {
-        0 => found(ResponseCode::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE", next, max, Bytes::new()),
-        _ => found(ResponseCode::SUCCESS, "FOUND", next, max, body.freeze()),
+        0 => rules.answer(ResponseCode::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE", next, max, Bytes::new()),
+        _ => rules.answer(ResponseCode::SUCCESS, "FOUND", next, max, body.freeze()),
     };
     Looked::Answer(answer)
-}
-
-fn found(code: ResponseCode, status: &str, next: u64, max: u64, messages: Bytes) -> Answer {
-    let fields = PullAnswer::new(code, next, 0, max, Bytes::new());
-    Answer::success().with_code(code).with_remark(status).with_fields(fields).with_body(messages)
 }
 
 fn unknown_topic(topic: &str) -> Answer {
