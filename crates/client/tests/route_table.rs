@@ -15,6 +15,10 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 }
 
 async fn start() -> (TestCluster, Arc<RouteTable>) {
+    start_with_period(30 * SECOND).await
+}
+
+async fn start_with_period(period: Duration) -> (TestCluster, Arc<RouteTable>) {
     let cluster = TestCluster::builder()
         .in_memory()
         .auto_create_topics(false)
@@ -29,7 +33,7 @@ async fn start() -> (TestCluster, Arc<RouteTable>) {
         async move { connector.connect(&address).await }
     }));
     let backend = Arc::new(RemotingBackend::start(config).expect("options that work"));
-    (cluster, RouteTable::start(backend, 30 * SECOND, 3 * SECOND))
+    (cluster, RouteTable::start(backend, period, 3 * SECOND))
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,4 +143,11 @@ async fn a_watch_of_a_second_topic_sees_its_route_soon() {
     let mut watch = table.watch(&Topic::from("Other"));
     assert_eq!(soon(watch.changed()).await.expect("a route").publish.len(), 3);
     assert!(began.elapsed() < 2 * SECOND, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_is_never_refreshed_still_looks_up_what_is_watched() {
+    let (_cluster, table) = start_with_period(Duration::MAX).await;
+    let mut watch = table.watch(&Topic::from("Orders"));
+    assert_eq!(soon(watch.changed()).await.expect("a route").publish.len(), 2);
 }

@@ -96,7 +96,7 @@ impl FaultTable {
         }
         let fault = self.brokers.entry(broker.clone()).or_default();
         fault.unreachable_until = Duration::ZERO;
-        fault.slow_until = fault.slow_until.max(now + avoid);
+        fault.slow_until = fault.slow_until.max(now.saturating_add(avoid));
         if fault.slow_until <= now {
             self.brokers.remove(broker);
         }
@@ -107,13 +107,13 @@ impl FaultTable {
         let Some(classes) = &self.classes else { return };
         let avoid = classes.avoid_for(FAILURE_LATENCY);
         let fault = self.brokers.entry(broker.clone()).or_default();
-        fault.slow_until = fault.slow_until.max(now + avoid);
+        fault.slow_until = fault.slow_until.max(now.saturating_add(avoid));
     }
 
     /// A broker could not be reached.
     pub fn unreachable(&mut self, broker: &BrokerName, now: Duration) {
         if self.classes.is_some() {
-            let until = if self.is_probed { Duration::MAX } else { now + UNREACHABLE_FOR };
+            let until = if self.is_probed { Duration::MAX } else { now.saturating_add(UNREACHABLE_FOR) };
             self.brokers.entry(broker.clone()).or_default().unreachable_until = until;
         }
     }

@@ -22,6 +22,9 @@ const NEGATIVE_FOR: Duration = Duration::from_millis(200);
 /// A route is not looked up again on demand sooner than this.
 pub(crate) const TRIGGER_INTERVAL: Duration = Duration::from_millis(200);
 
+/// What is the shortest and the longest period, so that the task neither spins nor counts beyond what clocks can say.
+const PERIODS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(365 * 24 * 60 * 60));
+
 /// The routes of a cluster: immutable pictures, swapped whole. Looked up at first use, then refreshed, each topic once per
 /// period, spread over it; at once when somebody says that a route is wrong.
 ///
@@ -95,11 +98,11 @@ impl Entry {
 }
 
 impl RouteTable {
-    /// A table with its refreshing task, which ends with the table.
+    /// A table with its refreshing task, which ends with the table. Periods longer than a year are a year.
     pub fn start(backend: Arc<dyn Backend>, period: Duration, timeout: Duration) -> Arc<Self> {
         let table = Arc::new(Self {
             backend,
-            period,
+            period: period.clamp(PERIODS.0, PERIODS.1),
             timeout,
             topics: RwLock::default(),
             changed: Arc::default(),

@@ -88,6 +88,17 @@ fn latency_classes_must_ascend() {
     assert!(LatencyClasses::new([(ms(100), ms(1)), (ms(50), ms(2))]).is_err());
 }
 
+#[test]
+fn a_class_may_avoid_a_broker_for_ever() {
+    let classes = LatencyClasses::new([(ms(1_000), Duration::MAX)]).expect("they ascend");
+    let mut faults = FaultTable::new(classes);
+    faults.succeeded(&broker("a"), ms(2_000), ms(5));
+    faults.failed(&broker("b"), ms(5));
+    assert!(
+        !faults.is_available(&broker("a"), ms(1_000_000_000)) && !faults.is_available(&broker("b"), ms(1_000_000_000))
+    );
+}
+
 proptest! {
     /// PRO-FLT-04: an available broker other than the last one is preferred, then a reachable one, then any: never nothing.
     #[test]
