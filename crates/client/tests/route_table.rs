@@ -19,6 +19,11 @@ async fn start() -> (TestCluster, Arc<RouteTable>) {
 }
 
 async fn start_with_period(period: Duration) -> (TestCluster, Arc<RouteTable>) {
+    let (cluster, backend) = backend().await;
+    (cluster, RouteTable::start(backend, period, 3 * SECOND))
+}
+
+async fn backend() -> (TestCluster, Arc<RemotingBackend>) {
     let cluster = TestCluster::builder()
         .in_memory()
         .auto_create_topics(false)
@@ -32,8 +37,7 @@ async fn start_with_period(period: Duration) -> (TestCluster, Arc<RouteTable>) {
         let connector = connector.clone();
         async move { connector.connect(&address).await }
     }));
-    let backend = Arc::new(RemotingBackend::start(config).expect("options that work"));
-    (cluster, RouteTable::start(backend, period, 3 * SECOND))
+    (cluster, Arc::new(RemotingBackend::start(config).expect("options that work")))
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,4 +154,13 @@ async fn a_table_that_is_never_refreshed_still_looks_up_what_is_watched() {
     let (_cluster, table) = start_with_period(Duration::MAX).await;
     let mut watch = table.watch(&Topic::from("Orders"));
     assert_eq!(soon(watch.changed()).await.expect("a route").publish.len(), 2);
+}
+
+/// It would look routes up, and never refresh them.
+#[test]
+#[should_panic(expected = "runtime")]
+fn a_table_does_not_start_outside_of_a_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (_cluster, backend) = runtime.block_on(backend());
+    let _table = RouteTable::start(backend, 30 * SECOND, 3 * SECOND);
 }

@@ -22,11 +22,19 @@ pub struct Stack {
 impl Stack {
     /// A stack with the usual times: routes are refreshed every 30 s, calls take 3 s at most. Starts the refreshing task on the
     /// current runtime.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime.
     pub fn new(backend: Arc<dyn Backend>) -> Self {
         Self::with_times(backend, Duration::from_secs(30), Duration::from_secs(3))
     }
 
     /// A stack with other times.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime.
     pub fn with_times(backend: Arc<dyn Backend>, route_refresh: Duration, request_timeout: Duration) -> Self {
         let routes = RouteTable::start(backend.clone(), route_refresh, request_timeout);
         Self { backend, routes, scope: Arc::default(), budget: Arc::default(), request_timeout }

@@ -99,6 +99,10 @@ impl Entry {
 
 impl RouteTable {
     /// A table with its refreshing task, which ends with the table. Periods longer than a year are a year.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime.
     pub fn start(backend: Arc<dyn Backend>, period: Duration, timeout: Duration) -> Arc<Self> {
         let table = Arc::new(Self {
             backend,
@@ -111,11 +115,9 @@ impl RouteTable {
         });
         let (ending, changed) = (table.ending.clone(), table.changed.clone());
         let weak: Weak<Self> = Arc::downgrade(&table);
-        if tokio::runtime::Handle::try_current().is_ok() {
-            spawn(Box::pin(async move {
-                ending.run_until_cancelled(crate::refresh::run(weak, changed)).await;
-            }));
-        }
+        spawn(Box::pin(async move {
+            ending.run_until_cancelled(crate::refresh::run(weak, changed)).await;
+        }));
         table
     }
 
@@ -291,13 +293,6 @@ impl RouteTable {
         self.topics.write().retain(|_, entry| {
             entry.snapshot.receiver_count() > 0 || entry.state.lock().used.is_some_and(|used| now < used + after)
         });
-    }
-
-    /// Marks a topic as used, so that it stays.
-    pub fn touch(&self, topic: &Topic) {
-        if let Some(entry) = self.topics.read().get(topic) {
-            entry.state.lock().used = Some(Instant::now());
-        }
     }
 
     /// Ends the refreshing task, and the watches.
