@@ -164,3 +164,18 @@ fn a_table_does_not_start_outside_of_a_runtime() {
     let (_cluster, backend) = runtime.block_on(backend());
     let _table = RouteTable::start(backend, 30 * SECOND, 3 * SECOND);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_polled_and_awaited_in_turn_tells_each_route_once() {
+    let (cluster, table) = start().await;
+    let mut watch = table.watch(&Topic::from("Orders"));
+    let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(watch.poll_changed(cx))).await;
+    assert!(polled.is_pending());
+    assert_eq!(soon(watch.changed()).await.expect("a route").publish.len(), 2);
+    let again = std::future::poll_fn(|cx| std::task::Poll::Ready(watch.poll_changed(cx))).await;
+    assert!(again.is_pending(), "the same route again");
+    // A wait that was given up loses nothing.
+    assert!(tokio::time::timeout(SECOND, watch.changed()).await.is_err());
+    cluster.create_topic("Orders", 5);
+    assert_eq!(soon(watch.changed()).await.expect("a route").publish.len(), 5);
+}

@@ -1,4 +1,5 @@
 use std::{
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -14,6 +15,7 @@ type Snapshots = watch::Receiver<Option<Arc<Route>>>;
 /// The route of a topic, each time it changes.
 pub struct RouteWatch {
     receiver: Snapshots,
+    /// The wait for the next picture, on a receiver of its own, so that a stream can keep it from poll to poll.
     next: Option<BoxFuture<'static, Option<Snapshots>>>,
 }
 
@@ -29,12 +31,7 @@ impl RouteWatch {
     ///
     /// Nothing is lost when it is dropped.
     pub async fn changed(&mut self) -> Option<Arc<Route>> {
-        loop {
-            self.receiver.changed().await.ok()?;
-            if let Some(route) = self.receiver.borrow_and_update().clone() {
-                return Some(route);
-            }
-        }
+        poll_fn(|cx| self.poll_changed(cx)).await
     }
 
     /// As [`changed`](Self::changed), for streams.
@@ -72,7 +69,7 @@ impl RouteView {
         Self { receiver }
     }
 
-    /// The route now. `None` before the first look-up ended.
+    /// The route now. `None` as long as no look-up has found one.
     pub fn current(&self) -> Option<Arc<Route>> {
         self.receiver.borrow().clone()
     }
