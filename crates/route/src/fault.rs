@@ -94,7 +94,7 @@ impl FaultTable {
         if avoid.is_zero() && !self.brokers.contains_key(broker) {
             return; // the usual case: nothing to remember
         }
-        let fault = self.brokers.entry(broker.clone()).or_default();
+        let fault = self.entry(broker, now);
         fault.unreachable_until = Duration::ZERO;
         fault.slow_until = fault.slow_until.max(now.saturating_add(avoid));
         if fault.slow_until <= now {
@@ -106,7 +106,7 @@ impl FaultTable {
     pub fn failed(&mut self, broker: &BrokerName, now: Duration) {
         let Some(classes) = &self.classes else { return };
         let avoid = classes.avoid_for(FAILURE_LATENCY);
-        let fault = self.brokers.entry(broker.clone()).or_default();
+        let fault = self.entry(broker, now);
         fault.slow_until = fault.slow_until.max(now.saturating_add(avoid));
     }
 
@@ -114,8 +114,15 @@ impl FaultTable {
     pub fn unreachable(&mut self, broker: &BrokerName, now: Duration) {
         if self.classes.is_some() {
             let until = if self.is_probed { Duration::MAX } else { now.saturating_add(UNREACHABLE_FOR) };
-            self.brokers.entry(broker.clone()).or_default().unreachable_until = until;
+            self.entry(broker, now).unreachable_until = until;
         }
+    }
+
+    /// The faults of a broker. Those of others that are over are forgotten meanwhile: of a broker that left the cluster, no
+    /// success will ever do it.
+    fn entry(&mut self, broker: &BrokerName, now: Duration) -> &mut Fault {
+        self.brokers.retain(|known, fault| known == broker || now < fault.slow_until.max(fault.unreachable_until));
+        self.brokers.entry(broker.clone()).or_default()
     }
 
     /// A broker can be reached again: a connection or a probe has succeeded, or nobody knows it any more (PRO-FLT-06).

@@ -88,6 +88,17 @@ fn latency_classes_must_ascend() {
     assert!(LatencyClasses::new([(ms(100), ms(1)), (ms(50), ms(2))]).is_err());
 }
 
+/// A broker that left the cluster answers never again.
+#[test]
+fn faults_that_are_over_are_forgotten_at_the_next_fault() {
+    let mut faults = table();
+    faults.failed(&broker("gone"), ms(0));
+    faults.unreachable(&broker("away"), ms(0));
+    faults.unreachable(&broker("b"), ms(20_000));
+    faults.reachable(&broker("b"), ms(20_001));
+    assert!(faults.is_clean(), "{faults:?}");
+}
+
 #[test]
 fn a_class_may_avoid_a_broker_for_ever() {
     let classes = LatencyClasses::new([(ms(1_000), Duration::MAX)]).expect("they ascend");
