@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use ferrocket_model::{BrokerName, MessageQueue};
-use ferrocket_route::{FaultTable, LatencyClasses, QueueChooser};
-use proptest::prelude::*;
+use ferrocket_model::BrokerName;
+use ferrocket_route::{FaultTable, LatencyClasses};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -75,15 +74,6 @@ fn a_probe_forgives_being_away_and_not_being_slow() {
 }
 
 #[test]
-fn a_table_that_is_off_avoids_nobody() {
-    let mut faults = FaultTable::off();
-    faults.unreachable(&broker("a"), ms(0));
-    faults.failed(&broker("a"), ms(0));
-    faults.succeeded(&broker("a"), ms(60_000), ms(0));
-    assert!(faults.is_clean() && faults.is_available(&broker("a"), ms(0)));
-}
-
-#[test]
 fn latency_classes_must_ascend() {
     assert!(LatencyClasses::new([(ms(100), ms(1)), (ms(50), ms(2))]).is_err());
 }
@@ -108,38 +98,4 @@ fn a_class_may_avoid_a_broker_for_ever() {
     assert!(
         !faults.is_available(&broker("a"), ms(1_000_000_000)) && !faults.is_available(&broker("b"), ms(1_000_000_000))
     );
-}
-
-proptest! {
-    /// PRO-FLT-04: an available broker other than the last one is preferred, then a reachable one, then any: never nothing.
-    #[test]
-    fn a_queue_is_always_found_and_the_best_kind_wins(
-        start in 0usize..64,
-        queues in 1usize..12,
-        away in proptest::collection::vec(any::<bool>(), 12),
-        slow in proptest::collection::vec(any::<bool>(), 12),
-        last in proptest::option::of(0usize..12),
-    ) {
-        let name = |index: usize| broker(&format!("b{index}"));
-        let list: Vec<_> = (0..queues).map(|index| MessageQueue::new("T", name(index), 0)).collect();
-        let mut faults = table();
-        for index in 0..queues {
-            if away[index] {
-                faults.unreachable(&name(index), ms(0));
-            }
-            if slow[index] {
-                faults.failed(&name(index), ms(0));
-            }
-        }
-        let last = last.map(name);
-        let chosen = QueueChooser::starting_at(start).choose(&list, last.as_ref(), &faults, ms(1)).expect("a queue");
-        let others = || list.iter().map(MessageQueue::broker).filter(|broker| Some(*broker) != last.as_ref());
-        if others().any(|broker| faults.is_available(broker, ms(1))) {
-            prop_assert!(faults.is_available(chosen.broker(), ms(1)) && Some(chosen.broker()) != last.as_ref());
-        } else if others().any(|broker| faults.is_reachable(broker, ms(1))) {
-            prop_assert!(faults.is_reachable(chosen.broker(), ms(1)) && Some(chosen.broker()) != last.as_ref());
-        } else if others().next().is_some() {
-            prop_assert!(Some(chosen.broker()) != last.as_ref());
-        }
-    }
 }

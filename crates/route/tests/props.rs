@@ -15,6 +15,7 @@ enum Event {
     Succeeded(Duration),
     Failed,
     Unreachable,
+    Reachable,
     TimePasses(Duration),
 }
 
@@ -23,6 +24,7 @@ fn event() -> impl Strategy<Value = Event> {
         (0u64..20_000).prop_map(|ms| Event::Succeeded(Duration::from_millis(ms))),
         Just(Event::Failed),
         Just(Event::Unreachable),
+        Just(Event::Reachable),
         (0u64..5_000).prop_map(|ms| Event::TimePasses(Duration::from_millis(ms))),
     ]
 }
@@ -35,17 +37,32 @@ fn brokers() -> impl Iterator<Item = BrokerName> {
     (0..BROKERS).map(broker)
 }
 
+/// With Java's classes, and with somebody who probes or not.
+fn table() -> impl Strategy<Value = FaultTable> {
+    any::<bool>().prop_map(|is_probed| {
+        let table = FaultTable::new(LatencyClasses::default());
+        if is_probed { table.probed() } else { table }
+    })
+}
+
+/// Plays an event at a broker; says by how long time passes.
+fn play_one(table: &mut FaultTable, index: u8, event: Event, now: Duration) -> Duration {
+    let broker = broker(index);
+    match event {
+        Event::Succeeded(latency) => table.succeeded(&broker, latency, now),
+        Event::Failed => table.failed(&broker, now),
+        Event::Unreachable => table.unreachable(&broker, now),
+        Event::Reachable => table.reachable(&broker, now),
+        Event::TimePasses(time) => return time,
+    }
+    Duration::ZERO
+}
+
 /// Plays events, each at the broker beside it, and returns the time after them.
 fn play(table: &mut FaultTable, events: &[(u8, Event)]) -> Duration {
     let mut now = Duration::ZERO;
     for (index, event) in events {
-        let broker = broker(*index);
-        match *event {
-            Event::Succeeded(latency) => table.succeeded(&broker, latency, now),
-            Event::Failed => table.failed(&broker, now),
-            Event::Unreachable => table.unreachable(&broker, now),
-            Event::TimePasses(time) => now += time,
-        }
+        now += play_one(table, *index, *event, now);
     }
     now
 }
@@ -62,41 +79,46 @@ fn queues() -> impl Strategy<Value = Vec<MessageQueue>> {
 proptest! {
     /// PRO-FLT-03: what slowness has set is only ever extended. A failed attempt counts as 10 s (PRO-FLT-02).
     #[test]
-    fn a_broker_is_avoided_at_least_as_long_as_its_slowest_answer_asks_for(events in events()) {
-        let (mut table, classes) = (FaultTable::new(LatencyClasses::default()), LatencyClasses::default());
+    fn a_broker_is_avoided_at_least_as_long_as_its_slowest_answer_asks_for(events in events(), mut table in table()) {
+        let classes = LatencyClasses::default();
         let (mut now, mut until) = (Duration::ZERO, BTreeMap::new());
         for (index, event) in events {
             let avoid = match event {
                 Event::Succeeded(latency) => classes.avoid_for(latency),
                 Event::Failed => classes.avoid_for(Duration::from_secs(10)),
-                Event::Unreachable => Duration::ZERO,
-                Event::TimePasses(time) => { now += time; continue },
+                _ => Duration::ZERO,
             };
             let held = until.entry(index).or_insert(Duration::ZERO);
             *held = (*held).max(now + avoid);
-            let broker = broker(index);
-            match event {
-                Event::Succeeded(latency) => table.succeeded(&broker, latency, now),
-                Event::Failed => table.failed(&broker, now),
-                _ => table.unreachable(&broker, now),
-            }
+            now += play_one(&mut table, index, event, now);
             for (index, until) in &until {
                 prop_assert!(now >= *until || !table.is_available(&self::broker(*index), now), "broker {}", index);
             }
         }
     }
 
+    /// Also where somebody probes, once a probe succeeds.
     #[test]
-    fn every_fault_heals_by_itself_in_time(events in events()) {
-        let mut table = FaultTable::new(LatencyClasses::default());
+    fn every_fault_heals_in_time(events in events(), mut table in table()) {
         let later = play(&mut table, &events) + LONGEST;
+        for broker in table.unreachable_brokers(later) {
+            table.reachable(&broker, later);
+        }
         prop_assert!(brokers().all(|broker| table.is_available(&broker, later) && table.is_reachable(&broker, later)));
         prop_assert!(table.avoided(later).is_empty());
     }
 
     #[test]
-    fn a_broker_that_answers_can_be_reached_and_one_without_a_fault_is_left_alone(events in events(), index in 0..BROKERS) {
+    fn where_nobody_probes_no_broker_stays_unreachable(events in events()) {
         let mut table = FaultTable::new(LatencyClasses::default());
+        let later = play(&mut table, &events) + LONGEST;
+        prop_assert!(table.unreachable_brokers(later).is_empty());
+    }
+
+    #[test]
+    fn a_broker_that_answers_can_be_reached_and_one_without_a_fault_is_left_alone(
+        events in events(), mut table in table(), index in 0..BROKERS
+    ) {
         let now = play(&mut table, &events);
         for broker in brokers() {
             prop_assert_eq!(table.avoided(now).contains(&broker), !table.is_available(&broker, now));
@@ -117,9 +139,12 @@ proptest! {
     /// PRO-FLT-04: an available broker that did not fail just now, else one that can be reached, else another one, else any.
     #[test]
     fn the_choice_is_the_best_that_there_is(
-        events in events(), queues in queues(), last in proptest::option::of(0..BROKERS), start in any::<usize>()
+        events in events(),
+        mut table in table(),
+        queues in queues(),
+        last in proptest::option::of(0..BROKERS),
+        start in any::<usize>(),
     ) {
-        let mut table = FaultTable::new(LatencyClasses::default());
         let now = play(&mut table, &events);
         let last = last.map(broker);
         let rank = |queue: &MessageQueue| match queue.broker() {
@@ -137,8 +162,9 @@ proptest! {
 
     /// PRO-TPI-02: brokers that are passed over leave no neighbour with their share.
     #[test]
-    fn the_queues_that_are_left_get_equal_shares(events in events(), queues in queues(), start in 0usize..1000) {
-        let mut table = FaultTable::new(LatencyClasses::default());
+    fn the_queues_that_are_left_get_equal_shares(
+        events in events(), mut table in table(), queues in queues(), start in 0usize..1000
+    ) {
         let now = play(&mut table, &events);
         let left: Vec<_> = queues.iter().filter(|queue| table.is_available(queue.broker(), now)).collect();
         let chooser = QueueChooser::starting_at(start);
