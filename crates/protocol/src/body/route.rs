@@ -1,4 +1,7 @@
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+};
 
 use bytes::Bytes;
 use ferrocket_model::{MessageQueue, Topic};
@@ -147,9 +150,10 @@ impl TopicRoute {
                 .take(MAX_QUEUES)
                 .collect();
         }
+        let masters = self.masters();
         self.sorted_queue_data()
             .into_iter()
-            .filter(|data| data.perm & PERM_WRITE != 0 && self.has_master(&data.broker_name))
+            .filter(|data| data.perm & PERM_WRITE != 0 && masters.contains(data.broker_name.as_str()))
             .flat_map(|data| queues(topic, &data.broker_name, data.write_queue_nums))
             .take(MAX_QUEUES)
             .collect()
@@ -159,9 +163,10 @@ impl TopicRoute {
     /// brokers with a master, where the template may be written and inherited (INS-RTE-10).
     pub fn template_queues(&self, topic: &Topic, queues_per_broker: u32) -> Vec<MessageQueue> {
         const NEEDED: i32 = PERM_WRITE | PERM_INHERIT;
+        let masters = self.masters();
         self.sorted_queue_data()
             .into_iter()
-            .filter(|data| data.perm & NEEDED == NEEDED && self.has_master(&data.broker_name))
+            .filter(|data| data.perm & NEEDED == NEEDED && masters.contains(data.broker_name.as_str()))
             .flat_map(|data| queues(topic, &data.broker_name, queues_per_broker.min(data.read_queue_nums)))
             .take(MAX_QUEUES)
             .collect()
@@ -236,8 +241,9 @@ impl TopicRoute {
         Ok(route)
     }
 
-    fn has_master(&self, broker: &str) -> bool {
-        self.brokers.iter().any(|known| known.name == broker && known.master.is_some())
+    /// The names of the brokers with a master. A set, because a body may name as many brokers as queues, all of them many.
+    fn masters(&self) -> HashSet<&str> {
+        self.brokers.iter().filter(|broker| broker.master.is_some()).map(|broker| broker.name.as_str()).collect()
     }
 
     fn sorted_queue_data(&self) -> Vec<&QueueData> {
@@ -296,6 +302,20 @@ mod tests {
             assert!(TopicRoute::read_body(of(MAX_BROKERS).as_bytes()).is_ok());
             assert!(TopicRoute::read_body(of(MAX_BROKERS + 1).as_bytes()).is_err());
         }
+    }
+
+    /// S4: the largest lists that are read take no time that grows with their product.
+    #[test]
+    fn the_queues_of_the_largest_route_are_found_soon() {
+        let broker = BrokerAddresses::new("x", "c", "127.0.0.1:1");
+        let queue = QueueData { broker_name: "y".to_owned(), perm: 7, ..QueueData::default() };
+        let route = TopicRoute::new(vec![broker; MAX_BROKERS], vec![queue; MAX_BROKERS]);
+        let (done, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let topic = Topic::from("t");
+            let _ = done.send(route.publish_queues(&topic).len() + route.template_queues(&topic, 4).len());
+        });
+        assert_eq!(ended.recv_timeout(std::time::Duration::from_secs(20)), Ok(0));
     }
 
     /// A body without some fields, with others and with nulls is still a route.
