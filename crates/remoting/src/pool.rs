@@ -64,8 +64,8 @@ struct Inner {
     /// Bounded by the addresses that callers use; [`Pool::retain`] drops those that are gone.
     entries: RwLock<HashMap<Arc<str>, Arc<Entry>>>,
     tasks: TaskTracker,
-    /// Rung when an address has a connection again.
-    reconnected: OnceLock<Arc<Notify>>,
+    /// Rung when a connection is lost, and when its address has one again.
+    lost: OnceLock<Arc<Notify>>,
     /// Set when the pool is closed, so that closing never waits for a dial.
     closing: CancellationToken,
 }
@@ -138,7 +138,7 @@ impl Pool {
                 stats: Arc::default(),
                 entries: RwLock::default(),
                 tasks: TaskTracker::new(),
-                reconnected: OnceLock::new(),
+                lost: OnceLock::new(),
                 closing: CancellationToken::new(),
             }),
         })
@@ -187,10 +187,10 @@ impl Pool {
         self.entry(address).map(Endpoint::new)
     }
 
-    /// Rings `bell` whenever an address that was connected before is connected again: with a connection, servers forget what they
-    /// were told over it. The first bell counts.
-    pub fn ring_on_reconnect(&self, bell: Arc<Notify>) {
-        let _ = self.inner.reconnected.set(bell);
+    /// Rings `bell` whenever a connection is lost, and when an address that was connected before is connected again: with a
+    /// connection, servers forget what they were told over it. The first bell counts.
+    pub fn ring_on_loss(&self, bell: Arc<Notify>) {
+        let _ = self.inner.lost.set(bell);
     }
 
     /// Sends a request to an address and waits for its answer. When the server says GO_AWAY, the request goes once more over a
@@ -300,8 +300,9 @@ impl Pool {
     async fn connect(&self, address: &str, deadline: Instant, urgency: Urgency) -> Result<Connection, PoolError> {
         let started = Instant::now();
         let entry = self.entry(address)?;
+        let mut waits_since = None;
         loop {
-            let mut dialing = match self.inner.look(&entry, urgency)? {
+            let mut dialing = match self.inner.look(&entry, urgency, waits_since)? {
                 Look::Connected(connection) => return Ok(connection),
                 Look::Wait(until) => {
                     if until >= deadline {
@@ -310,6 +311,7 @@ impl Pool {
                         let timeout = PoolError::ConnectTimeout(started.elapsed());
                         return Err(error.map_or(timeout, PoolError::Connect));
                     }
+                    waits_since = Some(Instant::now());
                     tokio::time::sleep_until(until).await;
                     continue;
                 }
@@ -346,8 +348,13 @@ enum Look {
 }
 
 impl Inner {
-    /// Looks what is there, and starts to dial if nothing is and it may be.
-    fn look(self: &Arc<Self>, entry: &Arc<Entry>, urgency: Urgency) -> Result<Look, PoolError> {
+    /// Looks what is there, and starts to dial if nothing is and it may be. `waits_since` is of those who have waited for the backoff.
+    fn look(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        urgency: Urgency,
+        waits_since: Option<Instant>,
+    ) -> Result<Look, PoolError> {
         let mut state = entry.state.lock();
         if let Some(connection) = state.connection.as_ref().filter(|connection| connection.is_usable()) {
             return Ok(Look::Connected(connection.clone()));
@@ -361,6 +368,11 @@ impl Inner {
         let now = Instant::now();
         match (urgency, &state.last_error, state.last_dial, state.retry_at) {
             (Urgency::Now, Some(error), Some(last), _) if now < last + CALL_INTERVAL => {
+                return Err(PoolError::Connect(error.clone()));
+            }
+            // Somebody in a hurry has dialed meanwhile, and prolonged the backoff: that is an answer. Else those in a hurry could keep
+            // one who is patient waiting for as long as they like.
+            (Urgency::Backoff, Some(error), Some(last), _) if waits_since.is_some_and(|since| since <= last) => {
                 return Err(PoolError::Connect(error.clone()));
             }
             (Urgency::Backoff, _, _, Some(retry_at)) if now < retry_at => return Ok(Look::Wait(retry_at)),
@@ -398,7 +410,7 @@ impl Inner {
                 Stats::add(&self.stats.opened, 1);
                 tracing::debug!(address = %entry.address, "connected");
                 sender.send_replace(Some(Ok(connection)));
-                if let Some(bell) = self.reconnected.get().filter(|_| is_back) {
+                if let Some(bell) = self.lost.get().filter(|_| is_back) {
                     bell.notify_one();
                 }
                 Some(driver)
@@ -418,11 +430,14 @@ impl Inner {
             }
         };
         // From here on nothing of the pool is kept alive: the last handle of the pool closes the connections.
-        let closing = self.closing.clone();
+        let (closing, bell) = (self.closing.clone(), self.lost.get().cloned());
         drop((self, entry, sender));
         if let Some(driver) = driver {
             // Dropping the driver closes the connection.
-            closing.run_until_cancelled(driver).await;
+            let is_lost = closing.run_until_cancelled(driver).await.is_some();
+            if let Some(bell) = bell.filter(|_| is_lost) {
+                bell.notify_one();
+            }
         }
     }
 }

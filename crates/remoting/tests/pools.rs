@@ -102,6 +102,31 @@ async fn r_i13_who_can_wait_waits_for_the_backoff_and_learns_the_cause_at_the_de
     assert!((10..150).contains(&dials), "{dials} dials");
 }
 
+/// Found by a history of an orderly group. Seen to fail when the backoff alone said how long to wait.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_backoff_is_not_kept_waiting_by_those_in_a_hurry() {
+    let (pool, _) = refused();
+    let hurrying = async {
+        loop {
+            let _ = pool.call(ADDRESS, &Echo::new("x"), within(3)).await;
+            tokio::time::sleep(SECOND).await;
+        }
+    };
+    let waiting = async {
+        // Until the pauses are long.
+        tokio::time::sleep(20 * SECOND).await;
+        for _ in 0..10 {
+            let began = Instant::now();
+            pool.reconnect(ADDRESS, began + 60 * SECOND).await.expect_err("nobody listens");
+            assert!(began.elapsed() <= 6 * SECOND, "{:?}", began.elapsed());
+        }
+    };
+    tokio::select! {
+        () = hurrying => {}
+        () = waiting => {}
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dial_that_hangs_ends_with_the_connect_timeout() {
     let dialer = |_: String| std::future::pending::<io::Result<DuplexStream>>();
