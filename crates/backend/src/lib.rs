@@ -8,6 +8,7 @@
 
 mod capability;
 mod ending;
+mod inspection;
 mod latency;
 mod locks;
 mod membership;
@@ -29,6 +30,7 @@ use ferrocket_model::Failure;
 pub use capability::Capability;
 pub use ending::Ending;
 pub use futures_core::future::BoxFuture;
+pub use inspection::{ConsumerPicture, DirectConsumption, DirectEnding, DirectVerdict, PictureAnswer, QueuePicture};
 pub use latency::{Latencies, LatencyHistogram};
 pub use locks::Locks;
 pub use membership::{

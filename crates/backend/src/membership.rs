@@ -1,9 +1,9 @@
-use std::{pin::Pin, time::Duration};
+use std::{fmt, pin::Pin, time::Duration};
 
-use ferrocket_model::{ConsumeFrom, Filter, Group, Topic};
+use ferrocket_model::{ConsumeFrom, Filter, Group, MessageQueue, Topic};
 use futures_core::Stream;
 
-use crate::{BoxFuture, Outcome, TransactionCheck};
+use crate::{BoxFuture, DirectConsumption, Outcome, PictureAnswer, TransactionCheck};
 
 /// What a member wants of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,13 +47,34 @@ pub struct ConsumerMember {
 }
 
 /// What a server tells a member.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum ServerEvent {
     /// Members of the group came or went: compute the shares anew.
     MembersChanged,
     /// To a producer: what became of this half message?
     CheckTransaction(Box<TransactionCheck>),
+    /// To a consumer: a connection to a broker was lost, or is back. The broker may have forgotten locks.
+    ConnectionsChanged,
+    /// To a consumer: an administrator has set offsets. What was fetched of these queues is to be dropped, and consumption goes on at
+    /// these places.
+    ResetOffsets(Vec<(MessageQueue, u64)>),
+    /// To a consumer: an administrator wants to see it.
+    ShowPicture(PictureAnswer),
+    /// To a consumer: an administrator lets it handle this message.
+    ConsumeDirectly(DirectConsumption),
+}
+
+impl fmt::Debug for ServerEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MembersChanged => f.write_str("MembersChanged"),
+            Self::CheckTransaction(check) => f.debug_tuple("CheckTransaction").field(check).finish(),
+            Self::ConnectionsChanged => f.write_str("ConnectionsChanged"),
+            Self::ResetOffsets(offsets) => f.debug_tuple("ResetOffsets").field(offsets).finish(),
+            Self::ShowPicture(_) => f.write_str("ShowPicture"),
+            Self::ConsumeDirectly(message) => f.debug_tuple("ConsumeDirectly").field(message).finish(),
+        }
+    }
 }
 
 /// What a server tells a member, as it comes. Bounded: what finds the queue full is dropped, because an equal notice waits there
@@ -97,6 +118,13 @@ pub trait Membership {
 
 /// Consumer groups, as their members see them.
 pub trait ConsumerGroups {
+    /// Asks a broker of the topic whether it understands a filter, before it is used. Only filters that brokers compile need it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` or another verdict with the broker's text, when it does not; else when nobody could be asked.
+    fn check_filter<'a>(&'a self, group: &'a Group, subscription: &'a Subscription) -> BoxFuture<'a, Outcome<()>>;
+
     /// Changes what the consumer of a group wants, and tells the servers now. Does nothing when this client has none there.
     fn resubscribe<'a>(&'a self, group: &'a Group, subscriptions: Vec<Subscription>) -> BoxFuture<'a, ()>;
 

@@ -214,6 +214,7 @@ impl Client {
                     metrics.consume_failed += report.counters.failed;
                     metrics.dead_lettered += report.counters.dead_lettered;
                     metrics.skipped += report.counters.skipped;
+                    metrics.offset_moves += report.counters.moves;
                     metrics.handler_panics += report.counters.panics;
                     metrics.consume_time_total += report.counters.time_total;
                     metrics.buffered += report.health.buffered as u64;

@@ -118,6 +118,8 @@ pub struct Metrics {
     pub dead_lettered: u64,
     /// Broadcast messages that failed for good and were passed over.
     pub skipped: u64,
+    /// Times that a broker set another offset than the one that was asked for: it was outside of the queue, or an operator reset it.
+    pub offset_moves: u64,
     /// Listeners that panicked.
     pub handler_panics: u64,
     /// Time in listeners, added up.

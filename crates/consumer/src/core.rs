@@ -1,14 +1,14 @@
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use ferrocket_backend::{BoxFuture, ConsumerBackend, Ending, LAST_WORD, Leftover, Managed, Stage, spawn};
+use ferrocket_backend::{BoxFuture, ConsumerBackend, Ending, LAST_WORD, Leftover, Managed, Rates, Stage, spawn};
 use ferrocket_model::{ConsumeFrom, Group, MessageQueue};
 use ferrocket_offset_store::Progress;
 use ferrocket_route::Stack;
@@ -81,11 +81,15 @@ pub(crate) struct Core {
     /// The queues owned now. Changed by the rebalance task, by the one that keeps locks, and by the shutdown.
     pub(crate) queues: Mutex<BTreeMap<MessageQueue, Arc<Queue>>>,
     /// Queues on their way to another member: their last messages are in listeners.
-    pub(crate) leaving: Mutex<BTreeSet<MessageQueue>>,
+    pub(crate) leaving: Mutex<BTreeMap<MessageQueue, Arc<Queue>>>,
     /// Queues that are ours and cannot be started, with the reason.
     pub(crate) missing: Mutex<BTreeMap<MessageQueue, QueueState>>,
     /// Asks for a rebalance.
     pub(crate) rebalance: Notify,
+    /// Brokers may have forgotten locks: they are asked for again at once.
+    pub(crate) doubt: Notify,
+    pub(crate) started: SystemTime,
+    pub(crate) rates: Rates,
     /// Messages in listeners, and who waits for their end.
     pub(crate) running: AtomicUsize,
     pub(crate) idle: Notify,
@@ -155,6 +159,13 @@ impl Core {
 
     pub(crate) fn budget_has_room(&self) -> bool {
         self.buffered.budget.has_room()
+    }
+
+    /// Everything that may be locked for us: what is owned, and what is on its way out.
+    pub(crate) fn locked(&self) -> Vec<Arc<Queue>> {
+        let mut queues: Vec<_> = self.queues.lock().values().cloned().collect();
+        queues.extend(self.leaving.lock().values().cloned());
+        queues
     }
 
     /// Runs a task that ends with the consumer.

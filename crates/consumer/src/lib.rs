@@ -16,6 +16,7 @@ mod allocate;
 mod core;
 mod deliver;
 mod health;
+mod inspection;
 mod interceptor;
 mod listener;
 mod outcome;

@@ -19,6 +19,8 @@ pub struct ConsumeCounters {
     pub dead_lettered: u64,
     /// Broadcast messages that failed for good and were passed over.
     pub skipped: u64,
+    /// Times that a broker set another offset than the one that was asked for.
+    pub moves: u64,
     /// Listeners that panicked.
     pub panics: u64,
     /// Time in listeners, added up.
@@ -40,6 +42,7 @@ pub(crate) struct Stats {
     failed: AtomicU64,
     dead_lettered: AtomicU64,
     skipped: AtomicU64,
+    moves: AtomicU64,
     panics: AtomicU64,
     nanos: AtomicU64,
 }
@@ -65,6 +68,10 @@ impl Stats {
         self.skipped.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn moved(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn panicked(&self) {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
@@ -81,6 +88,7 @@ impl Stats {
             failed: read(&self.failed),
             dead_lettered: read(&self.dead_lettered),
             skipped: read(&self.skipped),
+            moves: read(&self.moves),
             panics: read(&self.panics),
             time_total: Duration::from_nanos(read(&self.nanos)),
         }

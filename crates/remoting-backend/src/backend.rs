@@ -87,7 +87,7 @@ impl RemotingBackend {
             ending: CancellationToken::new(),
             source: config.source,
         });
-        shared.pool.ring_on_reconnect(shared.members.bell());
+        shared.pool.ring_on_loss(shared.members.bell());
         // Tasks hold the shared state weakly or watch the token, so that a dropped backend ends them.
         shared.spawn(Box::pin(inbound::run(Arc::downgrade(&shared), inbox)));
         shared.spawn(Box::pin(crate::heartbeat::run(Arc::downgrade(&shared))));

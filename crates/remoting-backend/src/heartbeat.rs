@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use ferrocket_backend::{BoxFuture, side_by_side};
+use ferrocket_backend::{BoxFuture, ServerEvent, side_by_side};
 use ferrocket_model::java_string_hash;
 use ferrocket_protocol::{
     body::HeartbeatData,
@@ -93,6 +93,8 @@ pub(crate) async fn run(shared: Weak<Shared>) {
         let Some(strong) = shared.upgrade() else { return };
         next = Instant::now() + interval;
         if is_asked_for {
+            // A connection may have been lost.
+            strong.members.deliver_all(|| ServerEvent::ConnectionsChanged);
             strong.beat().await;
         } else {
             strong.brokers.drop_strangers(&strong.pool, |address| strong.name_servers.has(address));

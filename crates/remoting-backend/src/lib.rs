@@ -12,6 +12,7 @@ mod decode;
 mod health;
 mod heartbeat;
 mod inbound;
+mod inspection;
 mod locks;
 mod membership;
 mod name_servers;

@@ -57,7 +57,7 @@ impl RemotingBackend {
         LockData {
             client_id: self.shared.members.client_id().to_owned(),
             consumer_group: self.shared.names.group(group).to_string(),
-            mq_set: queues.iter().map(|queue| self.wire_queue(queue)).collect(),
+            mq_set: queues.iter().map(|queue| self.shared.names.queue(queue)).collect(),
             only_this_broker: false,
         }
     }

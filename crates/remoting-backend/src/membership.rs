@@ -12,8 +12,8 @@ use ferrocket_backend::{
 };
 use ferrocket_model::{ConsumeFrom, ErrorKind, Failure, Group, Topic, java_string_order, system};
 use ferrocket_protocol::{
-    body::{ConsumerData, HeartbeatData, ProducerData, SubscriptionData},
-    request::{GetConsumerList, Unregister},
+    body::{CheckClientData, ConsumerData, HeartbeatData, ProducerData, SubscriptionData},
+    request::{CheckClient, GetConsumerList, Unregister},
 };
 use futures_core::Stream;
 use parking_lot::Mutex;
@@ -108,6 +108,22 @@ impl Members {
             // Full: the same event waits there already.
             let _ = consumer.events.try_send(event);
         }
+    }
+
+    /// Tells every consumer here.
+    pub(crate) fn deliver_all(&self, event: impl Fn() -> ServerEvent) {
+        for consumer in self.groups.lock().values().filter_map(|roles| roles.consumer.as_ref()) {
+            let _ = consumer.events.try_send(event());
+        }
+    }
+
+    /// Asks the consumer of a group. Gives the event back when there is none, or when it does not listen.
+    pub(crate) fn ask_consumer(&self, group: &Group, event: ServerEvent) -> Result<(), ServerEvent> {
+        let groups = self.groups.lock();
+        let Some(consumer) = groups.get(group).and_then(|roles| roles.consumer.as_ref()) else { return Err(event) };
+        consumer.events.try_send(event).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(event) | mpsc::error::TrySendError::Closed(event) => event,
+        })
     }
 
     /// Asks any producer of a group that listens and has room.
@@ -288,6 +304,32 @@ impl Membership for RemotingBackend {
 }
 
 impl ConsumerGroups for RemotingBackend {
+    fn check_filter<'a>(&'a self, group: &'a Group, subscription: &'a Subscription) -> BoxFuture<'a, Outcome<()>> {
+        Box::pin(async move {
+            let topic = &subscription.topic;
+            let operation = || format!("check the filter of topic {topic} for group {group}");
+            let mut brokers = self.shared.brokers.of_topic(topic);
+            fastrand::shuffle(&mut brokers);
+            let asked = brokers.into_iter().find_map(|broker| Some((self.shared.brokers.any(&broker)?, broker)));
+            let Some((address, broker)) = asked else {
+                return Err(Box::new(unknown_broker(&"any".into(), operation()).with_topic(topic)));
+            };
+            let names = &self.shared.names;
+            let request = CheckClient::new(&CheckClientData {
+                client_id: self.client_id().to_owned(),
+                group: names.group(group).to_string(),
+                namespace: None,
+                subscription_data: SubscriptionData::new(
+                    names.topic(topic).as_str(),
+                    &subscription.filter,
+                    subscription.version,
+                ),
+            });
+            let answer = self.shared.call(&broker, &address, &request, self.shared.request_timeout, operation).await;
+            answer.map_err(|failure| Box::new(failure.with_topic(topic)))
+        })
+    }
+
     fn resubscribe<'a>(&'a self, group: &'a Group, subscriptions: Vec<Subscription>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             self.shared.members.resubscribe(group, subscriptions);

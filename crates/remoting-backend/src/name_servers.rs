@@ -44,6 +44,11 @@ impl NameServers {
         state.current = state.addresses.iter().position(|address| Some(address) == current.as_ref()).unwrap_or(0);
     }
 
+    /// The list.
+    pub(crate) fn list(&self) -> Arc<[Arc<str>]> {
+        self.state.lock().addresses.clone()
+    }
+
     /// Whether an address is in the list.
     pub(crate) fn has(&self, address: &str) -> bool {
         self.state.lock().addresses.iter().any(|known| **known == *address)

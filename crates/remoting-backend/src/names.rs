@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use ferrocket_model::{Group, Namespace, Topic};
+use ferrocket_model::{Group, MessageQueue, Namespace, Topic};
 
 /// Names as servers know them. Without a namespace of the first kind they are what users say.
 #[derive(Default)]
@@ -30,6 +30,16 @@ impl Names {
             None => Cow::Borrowed(group),
             Some(namespace) => Cow::Owned(namespace.wrap_group(group)),
         }
+    }
+
+    /// A queue as servers know it.
+    pub(crate) fn queue(&self, queue: &MessageQueue) -> MessageQueue {
+        MessageQueue::new(&*self.topic(queue.topic()), queue.broker(), queue.id())
+    }
+
+    /// A queue as users know it.
+    pub(crate) fn plain_queue(&self, queue: &MessageQueue) -> MessageQueue {
+        MessageQueue::new(self.plain_topic(queue.topic().as_str()), queue.broker(), queue.id())
     }
 
     /// A topic as users know it.

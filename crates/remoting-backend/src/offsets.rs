@@ -37,12 +37,12 @@ impl Offsets for RemotingBackend {
     }
 
     fn earliest<'a>(&'a self, queue: &'a MessageQueue) -> BoxFuture<'a, Outcome<u64>> {
-        let request = GetMinOffset::new(self.wire_queue(queue));
+        let request = GetMinOffset::new(self.shared.names.queue(queue));
         Box::pin(async move { self.ask(queue, &request, || format!("read the first offset of {queue}"), true).await })
     }
 
     fn latest<'a>(&'a self, queue: &'a MessageQueue) -> BoxFuture<'a, Outcome<u64>> {
-        let request = GetMaxOffset::new(self.wire_queue(queue));
+        let request = GetMaxOffset::new(self.shared.names.queue(queue));
         Box::pin(async move { self.ask(queue, &request, || format!("read the last offset of {queue}"), true).await })
     }
 
@@ -61,10 +61,6 @@ impl Offsets for RemotingBackend {
 }
 
 impl RemotingBackend {
-    pub(crate) fn wire_queue(&self, queue: &MessageQueue) -> MessageQueue {
-        MessageQueue::new(&*self.shared.names.topic(queue.topic()), queue.broker(), queue.id())
-    }
-
     /// Asks the master; offsets of groups also a slave, when there is no master.
     async fn ask<R: Request + Sync>(
         &self,

@@ -25,10 +25,11 @@ pub(super) async fn single(
 ) -> Option<Outcome> {
     let watch = Watch::open(core, queue, slice::from_ref(message));
     let (listener, handed) = (listener.clone(), message.clone());
-    let handled = run(core, queue, message, 1, move || listener.consume(handed)).await?;
+    let (handled, took) = run(core, queue, message, 1, move || listener.consume(handed)).await?;
     let panicked = matches!(handled, Handled::Panicked(_));
     let timed_out = matches!(handled, Handled::TimedOut);
     let outcome = judge(core, handled);
+    count(queue, took, slice::from_ref(&outcome));
     watch.close(if timed_out { &[] } else { slice::from_ref(&outcome) }, panicked);
     Some(outcome)
 }
@@ -43,7 +44,7 @@ pub(super) async fn batch(
     let first = batch.first()?;
     let watch = Watch::open(core, queue, batch);
     let (listener, handed) = (listener.clone(), batch.to_vec());
-    let handled = run(core, queue, first, batch.len(), move || listener.consume(handed)).await?;
+    let (handled, took) = run(core, queue, first, batch.len(), move || listener.consume(handed)).await?;
     let panicked = matches!(handled, Handled::Panicked(_));
     let timed_out = matches!(handled, Handled::TimedOut);
     let outcome = match handled {
@@ -52,8 +53,17 @@ pub(super) async fn batch(
         Handled::TimedOut => BatchOutcome::all(judge(core, Handled::TimedOut)),
     };
     let outcomes = outcome.into_outcomes(batch.len());
+    count(queue, took, &outcomes);
     watch.close(if timed_out { &[] } else { &outcomes }, panicked);
     Some(outcomes)
+}
+
+/// Runs a listener for itself: a panic is contained, and it is dropped when it takes longer than `limit`.
+pub(crate) async fn contained<T: 'static>(make: impl FnOnce() -> BoxFuture<'static, T>, limit: Duration) -> Handled<T> {
+    match handler::start(make) {
+        Ok(running) => handler::run(running, limit).await,
+        Err(panic) => Handled::Panicked(panic),
+    }
 }
 
 /// Runs the listener until it ends, takes too long, or must be dropped: at the deadline of a shutdown, and when the lock of its
@@ -64,7 +74,7 @@ async fn run<T: 'static>(
     message: &ReceivedMessage,
     messages: usize,
     make: impl FnOnce() -> BoxFuture<'static, T>,
-) -> Option<Handled<T>> {
+) -> Option<(Handled<T>, Duration)> {
     let began = Instant::now();
     let span = tracing::debug_span!(
         target: "ferrocket::consume", "consume",
@@ -79,21 +89,27 @@ async fn run<T: 'static>(
         }
         Err(panic) => Some(Handled::Panicked(panic)),
     };
-    core.stats.handled(began.elapsed());
-    handled
+    let took = began.elapsed();
+    core.stats.handled(took);
+    handled.map(|handled| (handled, took))
 }
 
-/// `None` when the lock ends first.
+fn count(queue: &Queue, took: Duration, outcomes: &[Outcome]) {
+    let consumed = outcomes.iter().filter(|outcome| outcome.is_consumed()).count();
+    queue.rates.handled(Instant::now(), took, consumed, outcomes.len() - consumed);
+}
+
+/// `None` when the lock ends first, or must be given back.
 async fn while_locked<T>(queue: &Queue, running: impl Future<Output = T>) -> Option<T> {
     let Some(lease) = &queue.lease else { return Some(running.await) };
     let mut running = pin!(running);
-    let mut ended = pin!(lease.ended());
+    let mut ended = pin!(queue.fence.run_until_cancelled(lease.ended()));
     poll_fn(|cx| {
         if let Poll::Ready(handled) = running.as_mut().poll(cx) {
             return Poll::Ready(Some(handled));
         }
-        ended.as_mut().poll(cx).map(|()| {
-            tracing::error!(queue = %queue.id(), "the lock of a queue ended while its listener ran; the listener is dropped");
+        ended.as_mut().poll(cx).map(|_| {
+            tracing::error!(queue = %queue.id(), "the lock of a queue ends while its listener runs; the listener is dropped");
             None
         })
     })

@@ -11,7 +11,8 @@ mod settle;
 
 use std::sync::{Arc, atomic::Ordering};
 
-pub(crate) use call::NO_LIMIT;
+pub(crate) use call::{NO_LIMIT, contained};
+pub(crate) use handler::Handled;
 pub(crate) use in_hand::{InHand, take};
 pub(crate) use ready::Ready;
 

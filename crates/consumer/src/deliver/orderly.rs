@@ -15,6 +15,8 @@ use crate::{Outcome, core::Core, listener::AnyListener, queue::Queue};
 
 /// After this long a worker passes on to another queue (CON-ORD-07).
 const TURN: Duration = Duration::from_secs(60);
+/// A queue whose lock is in doubt is looked at again after this time.
+const DOUBT: Duration = Duration::from_millis(20);
 /// What a listener may ask for between attempts (CON-ORD-14).
 const SUSPEND: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(30);
 
@@ -24,9 +26,11 @@ pub(super) async fn turn(core: &Arc<Core>, queue: &Arc<Queue>) {
     let ends = Instant::now() + TURN;
     let mut running = Running::begin(core, queue);
     let pause = loop {
-        let is_over = core.ending.is_cancelled() || queue.stop.is_cancelled();
-        if is_over || !queue.is_safe() || Instant::now() >= ends {
+        if core.ending.is_cancelled() || queue.stop.is_cancelled() || Instant::now() >= ends {
             break None;
+        }
+        if !queue.is_safe() {
+            break Some(DOUBT);
         }
         let batch = queue.buffer.lock().take(core.listener.max());
         if batch.is_empty() {
@@ -35,9 +39,13 @@ pub(super) async fn turn(core: &Arc<Core>, queue: &Arc<Queue>) {
         running.count(batch.len());
         let outcomes = call(core, queue, &batch).await;
         // The lock may have ended while the listener ran, also if it returned: what it did does not count then.
-        let Some(outcomes) = outcomes.filter(|_| queue.is_safe()) else {
+        let is_ours = match &queue.lease {
+            Some(lease) => lease.certain().await,
+            None => true,
+        };
+        let Some(outcomes) = outcomes.filter(|_| is_ours) else {
             put_back(queue, batch);
-            break None;
+            break Some(DOUBT);
         };
         let pause = settle(core, queue, batch, outcomes).await;
         running.count(0);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferrocket_model::{ErrorKind, Failure, Filter, FilterKind, SetupError, Topic, system};
+use ferrocket_model::{Failure, Filter, SetupError, Topic, system};
 
 use super::builder::Settings;
 use crate::core::Order;
@@ -94,12 +94,6 @@ pub(super) fn check_subscription(operation: &str, topic: &Topic, filter: &Filter
     }
     if let Err(problem) = filter.check() {
         return wrong(format!("topic {topic:?}: {problem}"));
-    }
-    if filter.kind() == FilterKind::Sql {
-        let failure = Failure::new(ErrorKind::Unsupported, operation)
-            .with_detail("SQL filters are not in this version; filter by tags")
-            .with_option("subscribe");
-        return Err(failure.into());
     }
     Ok(())
 }

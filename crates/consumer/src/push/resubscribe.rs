@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use ferrocket_backend::Subscription;
 use ferrocket_model::{ErrorKind, Failure, Filter, SetupError, Topic};
 
-use super::check::check_subscription;
+use super::{check::check_subscription, start::check_by_broker};
 use crate::{core::Core, rebalance};
 
 pub(super) async fn subscribe(core: Arc<Core>, topic: Topic, filter: Filter) -> Result<(), SetupError> {
@@ -15,6 +16,8 @@ pub(super) async fn subscribe(core: Arc<Core>, topic: Topic, filter: Filter) -> 
     if let Err(failure) = core.stack.routes.route(&topic, None, core.stack.request_timeout).await {
         tracing::warn!(%topic, %failure, "subscribed to a topic without a route; it is waited for");
     }
+    let wanted = Subscription { topic: topic.clone(), filter: filter.clone(), version: 0 };
+    check_by_broker(&core, &wanted).await?;
     let is_new = core.subscriptions.set(topic.clone(), filter);
     // Before anything is pulled with it, so that no broker says that it does not know the subscription (CON-BUG-46).
     core.backend.resubscribe(&core.group, core.subscriptions.listed()).await;

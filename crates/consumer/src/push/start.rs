@@ -1,15 +1,18 @@
 //! From checked options to a running consumer.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize},
+    },
+    time::SystemTime,
 };
 
-use ferrocket_backend::{ConsumerMember, Ending, Managed, Member, MemberKind};
-use ferrocket_model::{ErrorKind, Filter, SetupError};
-use ferrocket_offset_store::{BrokerOffsets, DynOffsetStore, Progress};
+use ferrocket_backend::{ConsumerMember, Ending, Managed, Member, MemberKind, Rates, Subscription};
+use ferrocket_model::{ErrorKind, Filter, FilterKind, SetupError};
+use ferrocket_offset_store::{BrokerOffsets, Progress};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{builder::Settings, check::check};
@@ -19,6 +22,7 @@ use crate::{
         Ready,
         retry::{self, Retries},
     },
+    inspection,
     listener::AnyListener,
     rebalance::{self, locks},
     stats::Stats,
@@ -41,9 +45,12 @@ pub(super) async fn core(settings: Box<Settings>) -> Result<Arc<Core>, SetupErro
     if !options.is_broadcast {
         subscriptions.push((group.retry_topic(), Filter::all()));
     }
-    let store = store.unwrap_or_else(|| Arc::new(BrokerOffsets::new(backend.clone())) as Arc<dyn DynOffsetStore>);
+    let progress = match store {
+        Some(store) => Progress::in_one_place(group.clone(), store),
+        None => Progress::new(group.clone(), Arc::new(BrokerOffsets::new(backend.clone()))),
+    };
     let core = Arc::new(Core {
-        progress: Progress::new(group.clone(), store),
+        progress,
         buffered: Buffered::new(stack.budget.clone()),
         stack,
         backend,
@@ -59,6 +66,9 @@ pub(super) async fn core(settings: Box<Settings>) -> Result<Arc<Core>, SetupErro
         leaving: Mutex::default(),
         missing: Mutex::default(),
         rebalance: Notify::new(),
+        doubt: Notify::new(),
+        started: SystemTime::now(),
+        rates: Rates::new(Instant::now()),
         running: AtomicUsize::new(0),
         idle: Notify::new(),
         ending: CancellationToken::new(),
@@ -87,6 +97,9 @@ async fn join(core: &Arc<Core>) -> Result<(), SetupError> {
             tracing::warn!(%topic, %failure, "subscribed to a topic without a route; it is waited for");
         }
     }
+    for subscription in core.subscriptions.listed() {
+        check_by_broker(core, &subscription).await?;
+    }
     let member = ConsumerMember {
         subscriptions: core.subscriptions.listed(),
         is_broadcast: core.options.is_broadcast,
@@ -104,7 +117,7 @@ async fn join(core: &Arc<Core>) -> Result<(), SetupError> {
         }
     };
     joining.done();
-    core.spawn(Box::pin(rebalance::forward(core.clone(), events)));
+    core.spawn(Box::pin(inspection::listen(core.clone(), events)));
     core.spawn(Box::pin(rebalance::run(core.clone())));
     for topic in core.subscriptions.topics() {
         core.spawn(Box::pin(rebalance::watch(core.clone(), topic)));
@@ -115,6 +128,24 @@ async fn join(core: &Arc<Core>) -> Result<(), SetupError> {
     core.spawn(Box::pin(retry::run(core.clone())));
     core.spawn_to_its_end(Box::pin(core::commit_regularly(core.clone())));
     Ok(())
+}
+
+/// A filter that brokers compile is shown to one first, so that a mistake in it is an error here and not a consumer that gets nothing
+/// (CON-SUB-07). When none can be asked, it is tried as it is.
+pub(super) async fn check_by_broker(core: &Core, subscription: &Subscription) -> Result<(), SetupError> {
+    if subscription.filter.kind() != FilterKind::Sql {
+        return Ok(());
+    }
+    match core.backend.check_filter(&core.group, subscription).await {
+        Err(failure) if failure.code().is_some() || failure.kind() == ErrorKind::Closed => {
+            Err(failure.with_option("subscribe").into())
+        }
+        Err(failure) => {
+            tracing::warn!(topic = %subscription.topic, %failure, "no broker could be asked about a filter; it is used unchecked");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Takes the membership back when `build` is dropped while it joins.

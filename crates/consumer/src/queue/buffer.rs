@@ -147,6 +147,12 @@ impl QueueBuffer {
         *self = Self::new(offset);
     }
 
+    /// The first and the last message that are not settled.
+    pub(crate) fn bounds(&self) -> Option<(u64, u64)> {
+        let last = self.entries.iter().rev().find(|entry| !entry.is_settled)?;
+        Some((self.entries.front()?.offset, last.offset))
+    }
+
     /// Messages that are not settled.
     pub(crate) fn len(&self) -> usize {
         self.entries.len() - self.settled

@@ -8,52 +8,87 @@ const LEASE: Duration = Duration::from_secs(30);
 /// The lock of one queue, as far as it can be proven: counted from when it was asked for, not from when the answer came.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    until: watch::Sender<Instant>,
+    state: watch::Sender<State>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    /// When it ends, unless it is kept.
+    until: Instant,
+    /// Since when it is in doubt: its broker may have forgotten it.
+    doubted: Option<Instant>,
 }
 
 impl Lease {
     /// A lock that was asked for at `asked`, and won.
     pub(crate) fn won(asked: Instant) -> Self {
-        Self { until: watch::Sender::new(asked + LEASE) }
+        Self { state: watch::Sender::new(State { until: asked + LEASE, doubted: None }) }
     }
 
     /// The lock was asked for again, and kept. One that has ended stays so: somebody may have had it in between.
     pub(crate) fn kept(&self, asked: Instant, now: Instant) {
-        self.until.send_if_modified(|until| {
-            let is_longer = now < *until && *until < asked + LEASE;
-            if is_longer {
-                *until = asked + LEASE;
+        self.state.send_modify(|state| {
+            if now < state.until {
+                state.until = state.until.max(asked + LEASE);
+                state.doubted.take_if(|since| *since <= asked);
             }
-            is_longer
         });
+    }
+
+    /// The broker may have forgotten it. It holds again when the broker confirms it.
+    pub(crate) fn doubt(&self, now: Instant) {
+        self.state.send_modify(|state| _ = state.doubted.get_or_insert(now));
     }
 
     /// The broker has given it to somebody else.
     pub(crate) fn lost(&self, now: Instant) {
-        self.until.send_modify(|until| *until = now.min(*until));
+        self.state.send_modify(|state| state.until = now.min(state.until));
+    }
+
+    /// When it was asked for last.
+    pub(crate) fn asked(&self) -> Instant {
+        self.until().checked_sub(LEASE).unwrap_or_else(Instant::now)
     }
 
     /// When it ends, unless it is kept.
     pub(crate) fn until(&self) -> Instant {
-        *self.until.borrow()
+        self.state.borrow().until
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self, now: Instant) -> bool {
+        now >= self.until()
     }
 
     /// Whether nobody else can have the queue.
     pub(crate) fn holds(&self, now: Instant) -> bool {
-        now < self.until()
+        let state = *self.state.borrow();
+        now < state.until && state.doubted.is_none()
     }
 
     /// Waits until it ends.
     pub(crate) async fn ended(&self) {
-        let mut until = self.until.subscribe();
+        self.wait(|_| false).await;
+    }
+
+    /// Waits until it is in no doubt. `false`: it has ended.
+    pub(crate) async fn certain(&self) -> bool {
+        self.wait(|state| state.doubted.is_none()).await
+    }
+
+    /// Waits until the state is as wanted, or the lease has ended; says which.
+    async fn wait(&self, is_wanted: impl Fn(&State) -> bool) -> bool {
+        let mut changes = self.state.subscribe();
         loop {
-            let end = *until.borrow_and_update();
-            if Instant::now() >= end {
-                return;
+            let state = *changes.borrow_and_update();
+            if Instant::now() >= state.until {
+                return false;
             }
-            let changed = until.changed();
+            if is_wanted(&state) {
+                return true;
+            }
             // The sender is ours, so a change is the only other way out.
-            let _ = tokio::time::timeout_at(end, changed).await;
+            let _ = tokio::time::timeout_at(state.until, changes.changed()).await;
         }
     }
 }
@@ -94,6 +129,19 @@ mod tests {
         tokio::join!(lease.ended(), changes);
         assert_eq!(began.elapsed(), 45 * SECOND);
         assert!(!lease.holds(Instant::now()));
+    }
+
+    #[test]
+    fn a_lease_in_doubt_does_not_hold_until_it_is_confirmed_by_a_later_question() {
+        let began = Instant::now();
+        let lease = Lease::won(began);
+        lease.doubt(began + 5 * SECOND);
+        lease.doubt(began + 7 * SECOND);
+        assert!(!lease.holds(began + 8 * SECOND) && !lease.has_ended(began + 8 * SECOND));
+        lease.kept(began + 4 * SECOND, began + 9 * SECOND);
+        assert!(!lease.holds(began + 9 * SECOND), "asked before: it says nothing of now");
+        lease.kept(began + 8 * SECOND, began + 9 * SECOND);
+        assert!(lease.holds(began + 9 * SECOND));
     }
 
     proptest! {

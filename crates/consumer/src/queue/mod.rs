@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use ferrocket_backend::TopicRates;
 use ferrocket_model::{MessageQueue, Source};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
@@ -30,7 +31,9 @@ const STUCK_AFTER: Duration = Duration::from_secs(60);
 pub(crate) struct Queue {
     pub(crate) source: Arc<Source>,
     /// The lock, where an order is kept.
-    pub(crate) lease: Option<Lease>,
+    pub(crate) lease: Option<Arc<Lease>>,
+    /// How fast its topic is.
+    pub(crate) rates: Arc<TopicRates>,
     pub(crate) buffer: Mutex<QueueBuffer>,
     /// Woken when messages were settled.
     pub(crate) room: Notify,
@@ -38,6 +41,8 @@ pub(crate) struct Queue {
     pub(crate) interrupt: Notify,
     /// Cancelled when the queue is given up: nothing is pulled or handed out any more.
     pub(crate) stop: CancellationToken,
+    /// Cancelled when the lock must be given back: a listener that still runs is dropped.
+    pub(crate) fence: CancellationToken,
     /// Messages in listeners.
     pub(crate) running: AtomicUsize,
     /// Whether it stands in the list of queues that have something to hand out, or may not stand there for now.
@@ -50,25 +55,35 @@ pub(crate) struct Status {
     state: QueueState,
     pub(crate) max_offset: Option<u64>,
     pub(crate) last_progress: Option<Instant>,
+    pub(crate) last_pull: Option<Instant>,
     /// Since when there is something to settle.
     pub(crate) busy_since: Option<Instant>,
 }
 
 impl Queue {
-    pub(crate) fn new(source: Arc<Source>, lease: Option<Lease>, offset: u64, stop: CancellationToken) -> Arc<Self> {
+    pub(crate) fn new(
+        source: Arc<Source>,
+        lease: Option<Arc<Lease>>,
+        rates: Arc<TopicRates>,
+        offset: u64,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
             source,
             lease,
+            rates,
             buffer: Mutex::new(QueueBuffer::new(offset)),
             room: Notify::new(),
             interrupt: Notify::new(),
             stop,
+            fence: CancellationToken::new(),
             running: AtomicUsize::new(0),
             listed: AtomicBool::new(false),
             status: Mutex::new(Status {
                 state: QueueState::Running,
                 max_offset: None,
                 last_progress: None,
+                last_pull: None,
                 busy_since: None,
             }),
         })

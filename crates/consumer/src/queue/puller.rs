@@ -7,7 +7,7 @@ use ferrocket_model::{ErrorKind, Failure, ReceivedMessage};
 use tokio::time::Instant;
 
 use super::{Queue, room::wait_for_room};
-use crate::{QueueState, core::Core, interceptor};
+use crate::{QueueState, core::Core, interceptor, rebalance};
 
 /// How long a broker may hold a pull while there is nothing new.
 const LONG_POLL: Duration = Duration::from_secs(15);
@@ -19,18 +19,25 @@ const DENIED_PAUSE: Duration = Duration::from_secs(3);
 const FAILED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Pulls until the queue is given up.
-pub(crate) async fn run(core: Arc<Core>, queue: Arc<Queue>, offset: u64) {
-    let stop = queue.stop.clone();
-    stop.run_until_cancelled(pull(&core, &queue, offset)).await;
+pub(crate) fn run(core: Arc<Core>, queue: Arc<Queue>, offset: u64) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let stop = queue.stop.clone();
+        let moved = stop.run_until_cancelled(pull(&core, &queue, offset)).await;
+        if let Some(offset) = moved {
+            core.stats.moved();
+            rebalance::restart(core, queue, offset).await;
+        }
+    })
 }
 
-async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) {
+/// Pulls until the broker says another place, and gives that back.
+async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
     loop {
         wait_for_room(core, queue).await;
         let Some(subscription) = core.subscriptions.of(queue.id().topic()) else {
             // Nobody wants the topic any more: the next rebalance gives the queue up.
             core.rebalance.notify_one();
-            return std::future::pending().await;
+            return std::future::pending::<u64>().await;
         };
         let commit = match core.options.commits_with_pulls && queue.is_safe() {
             true => core.progress.with(|table| table.changed_in(queue.id())),
@@ -45,6 +52,8 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) {
             max_messages: core.options.pull_batch,
             wait: LONG_POLL,
         };
+        let began = Instant::now();
+        queue.status.lock().last_pull = Some(began);
         let Some(pulled) = unless_interrupted(queue, core.backend.pull(request)).await else { continue };
         match pulled {
             Ok(pulled) => {
@@ -52,7 +61,15 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) {
                     core.progress.with(|table| table.written(queue.id(), commit));
                 }
                 queue.set_state(QueueState::Running);
-                offset = take(core, queue, pulled, offset).await;
+                if pulled.outcome == PullOutcome::Moved {
+                    tracing::warn!(
+                        group = %core.group, queue = %queue.id(),
+                        from = offset, to = pulled.next_offset, min = pulled.min_offset, max = pulled.max_offset,
+                        "the broker set another offset: the one asked for is outside of the queue, or an operator reset it"
+                    );
+                    return pulled.next_offset;
+                }
+                offset = take(core, queue, pulled, began);
                 if !core.options.pull_interval.is_zero() {
                     tokio::time::sleep(core.options.pull_interval).await;
                 }
@@ -76,27 +93,14 @@ async fn unless_interrupted<T>(queue: &Queue, mut pulling: BoxFuture<'_, T>) -> 
 }
 
 /// Puts what came into the buffer. Returns where the next pull begins.
-async fn take(core: &Arc<Core>, queue: &Arc<Queue>, pulled: Pulled, offset: u64) -> u64 {
+fn take(core: &Arc<Core>, queue: &Arc<Queue>, pulled: Pulled, began: Instant) -> u64 {
     let next = pulled.next_offset;
     queue.status.lock().max_offset = Some(pulled.max_offset);
     match pulled.outcome {
-        PullOutcome::Moved => {
-            tracing::warn!(
-                queue = %queue.id(), from = offset, to = next, min = pulled.min_offset, max = pulled.max_offset,
-                "the broker set another offset: the one asked for is outside of the queue, or an operator reset it"
-            );
-            let gone = {
-                let mut buffer = queue.buffer.lock();
-                let gone = (buffer.len(), buffer.retained_bytes());
-                buffer.reset(next);
-                gone
-            };
-            core.buffered.remove(gone.0, gone.1);
-            core.progress.with(|table| table.reset(queue.id(), next));
-            core.progress.flush_queues(&[queue.id().clone()], core.stack.request_timeout).await;
-        }
         PullOutcome::Found => {
             core.stats.received(pulled.messages.len());
+            let now = Instant::now();
+            queue.rates.pulled(now, pulled.messages.len(), now - began);
             let messages = wanted(core, pulled.messages);
             let (taken, bytes, committable) = {
                 let mut buffer = queue.buffer.lock();

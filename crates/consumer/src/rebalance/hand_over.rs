@@ -6,6 +6,7 @@ use ferrocket_model::MessageQueue;
 use tokio::time::Instant;
 
 use super::locks;
+use super::until_idle;
 use crate::{core::Core, queue::Queue};
 
 /// How long running listeners may take. The next owner does not wait for us, and gets the message again if they take longer.
@@ -22,7 +23,7 @@ pub(super) fn begin(core: &Arc<Core>, revoked: &[MessageQueue]) {
     if queues.is_empty() {
         return;
     }
-    core.leaving.lock().extend(queues.iter().map(|queue| queue.id().clone()));
+    core.leaving.lock().extend(queues.iter().map(|queue| (queue.id().clone(), queue.clone())));
     for queue in &queues {
         queue.stop.cancel();
     }
@@ -37,6 +38,11 @@ async fn finish(core: Arc<Core>, queues: Vec<Arc<Queue>>) {
             break;
         }
     }
+    for queue in queues.iter().filter(|queue| queue.lease.is_some() && !queue.is_idle()) {
+        // Who gets the lock next begins at once: nothing of ours may run then.
+        queue.fence.cancel();
+        until_idle(&core, queue).await;
+    }
     let ids: Vec<_> = queues.iter().map(|queue| queue.id().clone()).collect();
     for queue in &queues {
         queue.source.revocation.revoke(); // from here on no late result counts
@@ -49,6 +55,6 @@ async fn finish(core: Arc<Core>, queues: Vec<Arc<Queue>>) {
         core.progress.with(|table| table.end(queue.id()));
     }
     locks::release(&core, &queues, core.stack.request_timeout).await;
-    core.leaving.lock().retain(|queue| !ids.contains(queue));
+    core.leaving.lock().retain(|queue, _| !ids.contains(queue));
     core.rebalance.notify_one();
 }

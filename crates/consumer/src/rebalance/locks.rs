@@ -52,6 +52,15 @@ pub(crate) async fn release(core: &Arc<Core>, queues: &[Arc<Queue>], timeout: Du
     side_by_side(calls).await;
 }
 
+/// Brokers may have forgotten locks: nothing is handed out until they have confirmed them (CON-BUG-33).
+pub(crate) fn doubt(core: &Core) {
+    let now = Instant::now();
+    for lease in core.locked().iter().filter_map(|queue| queue.lease.as_ref()) {
+        lease.doubt(now);
+    }
+    core.doubt.notify_one();
+}
+
 /// Keeps the locks of what is owned. A queue whose lock is lost, or can no longer be proven, is given up at once: nothing of it is
 /// handed out or stored any more.
 pub(crate) async fn keep(core: Arc<Core>) {
@@ -59,16 +68,16 @@ pub(crate) async fn keep(core: Arc<Core>) {
     loop {
         let owned: Vec<_> = core.queues.lock().values().cloned().collect();
         let first_end = owned.iter().filter_map(|queue| Some(queue.lease.as_ref()?.until())).min();
-        tokio::time::sleep_until(first_end.map_or(next, |end| end.min(next))).await;
-        if Instant::now() >= next {
-            let owned: Vec<_> = core.queues.lock().values().cloned().collect();
-            let all_answered = ask_again(&core, &owned).await;
+        let until = first_end.map_or(next, |end| end.min(next));
+        let is_in_doubt = tokio::time::timeout_at(until, core.doubt.notified()).await.is_ok();
+        if is_in_doubt || Instant::now() >= next {
+            let all_answered = ask_again(&core, &core.locked()).await;
             next = Instant::now() + if all_answered { KEEP_EVERY } else { AGAIN };
         }
         let now = Instant::now();
         let lost: Vec<_> = {
             let owned = core.queues.lock();
-            let is_lost = |queue: &&Arc<Queue>| queue.lease.as_ref().is_some_and(|lease| !lease.holds(now));
+            let is_lost = |queue: &&Arc<Queue>| queue.lease.as_ref().is_some_and(|lease| lease.has_ended(now));
             owned.values().filter(is_lost).cloned().collect()
         };
         if !lost.is_empty() {
@@ -78,42 +87,32 @@ pub(crate) async fn keep(core: Arc<Core>) {
 }
 
 /// Returns whether all brokers answered.
-async fn ask_again(core: &Arc<Core>, owned: &[Arc<Queue>]) -> bool {
+async fn ask_again(core: &Arc<Core>, locked: &[Arc<Queue>]) -> bool {
     let asked = Instant::now();
-    let brokers = by_broker(owned.iter().map(|queue| queue.id().clone()));
-    let calls = brokers.into_iter().map(|(broker, queues)| -> BoxFuture<'static, Option<Vec<MessageQueue>>> {
+    let brokers = by_broker(locked.iter().map(|queue| queue.id().clone()));
+    let calls = brokers.into_iter().map(|(broker, queues)| -> BoxFuture<'static, bool> {
         let core = core.clone();
         Box::pin(async move {
             match core.backend.lock(&core.group, &broker, &queues).await {
                 Ok(kept) => {
-                    let lost = queues.into_iter().filter(|queue| !kept.contains(queue)).collect();
-                    keep_those(&core, &kept, asked);
-                    Some(lost)
+                    let now = Instant::now();
+                    for queue in core.locked().iter().filter(|queue| queues.contains(queue.id())) {
+                        match &queue.lease {
+                            Some(lease) if kept.contains(queue.id()) => lease.kept(asked, now),
+                            Some(lease) if lease.asked() <= asked => lease.lost(now),
+                            _ => {} // won meanwhile
+                        }
+                    }
+                    true
                 }
                 Err(failure) => {
                     tracing::warn!(%failure, "locks could not be kept; they are asked for again");
-                    None
+                    false
                 }
             }
         })
     });
-    let answers = side_by_side(calls).await;
-    let now = Instant::now();
-    for queue in owned {
-        let is_lost = answers.iter().flatten().any(|lost| lost.contains(queue.id()));
-        if let Some(lease) = queue.lease.as_ref().filter(|_| is_lost) {
-            lease.lost(now);
-        }
-    }
-    answers.iter().all(Option::is_some)
-}
-
-fn keep_those(core: &Core, kept: &[MessageQueue], asked: Instant) {
-    let now = Instant::now();
-    let owned = core.queues.lock();
-    for lease in kept.iter().filter_map(|queue| owned.get(queue)?.lease.as_ref()) {
-        lease.kept(asked, now);
-    }
+    side_by_side(calls).await.into_iter().all(|answered| answered)
 }
 
 fn by_broker(queues: impl IntoIterator<Item = MessageQueue>) -> BTreeMap<BrokerName, Vec<MessageQueue>> {

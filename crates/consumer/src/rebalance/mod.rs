@@ -11,13 +11,13 @@ use std::{
     time::Duration,
 };
 
-use ferrocket_backend::{BoxFuture, EventStream, side_by_side};
+use ferrocket_backend::{BoxFuture, side_by_side};
 use ferrocket_model::{MessageQueue, Revocation, Route, Source, Topic};
 use tokio::time::Instant;
 
 use crate::{
     Allocation, AssignmentChange, QueueState,
-    core::Core,
+    core::{Core, Order},
     queue::{Lease, Queue, begin, puller},
 };
 use difference::difference;
@@ -28,13 +28,6 @@ const INTERVAL: Duration = Duration::from_secs(20);
 const RETRY: Duration = Duration::from_millis(500);
 /// A retry topic that has no route by then is looked for at every interval only.
 const RETRY_TOPIC_WITHIN: Duration = Duration::from_secs(10);
-
-/// Forwards the notices of servers.
-pub(crate) async fn forward(core: Arc<Core>, mut events: EventStream) {
-    while std::future::poll_fn(|cx| events.as_mut().poll_next(cx)).await.is_some() {
-        core.rebalance.notify_one();
-    }
-}
 
 /// Asks for a rebalance whenever the route of a topic changes, as long as the topic is wanted.
 pub(crate) async fn watch(core: Arc<Core>, topic: Topic) {
@@ -149,7 +142,7 @@ async fn apply(core: &Arc<Core>, topic: &Topic, wanted: Vec<MessageQueue>) -> bo
     core.missing.lock().retain(|queue, _| queue.topic() != topic || wanted.contains(queue));
     let change = {
         let owned: BTreeSet<_> = core.queues.lock().keys().filter(|queue| queue.topic() == topic).cloned().collect();
-        let leaving = core.leaving.lock().clone();
+        let leaving = core.leaving.lock().keys().cloned().collect();
         difference(&owned, &leaving, wanted)
     };
     if change.assigned.is_empty() && change.revoked.is_empty() {
@@ -219,11 +212,55 @@ async fn start(core: &Arc<Core>, queue: MessageQueue, lease: Option<Lease>) -> b
     core.progress.with(|table| {
         if stored { table.start(queue.clone(), offset) } else { table.start_unstored(queue.clone(), offset) }
     });
-    let source = Arc::new(Source { queue: queue.clone(), revocation: Revocation::new() });
-    let owned = Queue::new(source, lease, offset, core.ending.child_token());
+    let owned = own(core, queue.clone(), lease.map(Arc::new), offset);
     core.queues.lock().insert(queue, owned.clone());
-    core.spawn_to_its_end(Box::pin(puller::run(core.clone(), owned, offset)));
+    core.spawn_to_its_end(puller::run(core.clone(), owned, offset));
     true
+}
+
+/// A new ownership of a queue.
+fn own(core: &Core, id: MessageQueue, lease: Option<Arc<Lease>>, offset: u64) -> Arc<Queue> {
+    let rates = core.rates.of(id.topic());
+    let source = Arc::new(Source { queue: id, revocation: Revocation::new() });
+    Queue::new(source, lease, rates, offset, core.ending.child_token())
+}
+
+/// Goes on at another place of a queue that stays ours: the broker or an administrator said so. What was fetched is dropped, and what
+/// is in listeners does not count any more, as after a hand-over.
+pub(crate) async fn restart(core: Arc<Core>, queue: Arc<Queue>, offset: u64) {
+    core.let_go(&queue);
+    if core.options.order == Order::Kept {
+        // The old listener ends before the next one begins.
+        until_idle(&core, &queue).await;
+    }
+    let is_ours = |owned: &BTreeMap<MessageQueue, Arc<Queue>>| {
+        owned.get(queue.id()).is_some_and(|known| Arc::ptr_eq(known, &queue))
+    };
+    if !is_ours(&core.queues.lock()) {
+        return; // given up meanwhile
+    }
+    core.progress.with(|table| table.reset(queue.id(), offset));
+    core.progress.flush_queues(&[queue.id().clone()], core.stack.request_timeout).await;
+    let anew = own(&core, queue.id().clone(), queue.lease.clone(), offset);
+    {
+        let mut owned = core.queues.lock();
+        if !is_ours(&owned) {
+            return;
+        }
+        owned.insert(queue.id().clone(), anew.clone());
+    }
+    core.spawn_to_its_end(puller::run(core.clone(), anew, offset));
+}
+
+/// Waits until no message of a queue is in a listener.
+async fn until_idle(core: &Core, queue: &Queue) {
+    loop {
+        let idle = core.idle.notified();
+        if queue.is_idle() {
+            return;
+        }
+        idle.await;
+    }
 }
 
 /// A queue that should be ours and is not. Since when stays as it was.

@@ -1,0 +1,154 @@
+//! What happened in a run, and what may not have.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
+
+use ferrocket::MessageQueue;
+use ferrocket_testkit::TestCluster;
+use tokio::time::Instant;
+
+/// One message in one queue.
+type Place = (MessageQueue, u64);
+
+/// Everything that a run did, in order.
+pub(crate) struct History {
+    began: Instant,
+    /// Bodies that a broker confirmed.
+    pub(crate) sent: BTreeSet<String>,
+    /// Bodies that a listener handled, and how often.
+    pub(crate) handled: BTreeMap<String, usize>,
+    /// Places whose listener has ended, well or not, and when.
+    settled: HashMap<Place, usize>,
+    /// Offsets that reached a broker, and when.
+    commits: Vec<(MessageQueue, u64, usize)>,
+    /// Who handles a message of a queue right now, for kinds that keep an order.
+    running: HashMap<MessageQueue, Vec<usize>>,
+    /// Until then two members may hold one lock: its broker has forgotten it with a restart (CON-BUG-33), and who had it cannot have
+    /// heard of that yet.
+    excused_until: Option<Instant>,
+    pub(crate) excused: usize,
+    /// What went wrong already.
+    broken: Vec<String>,
+    /// Counts events, so that they have an order.
+    clock: usize,
+    log: Vec<String>,
+}
+
+impl History {
+    pub(crate) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            sent: BTreeSet::new(),
+            handled: BTreeMap::new(),
+            settled: HashMap::new(),
+            commits: Vec::new(),
+            running: HashMap::new(),
+            excused_until: None,
+            excused: 0,
+            broken: Vec::new(),
+            clock: 0,
+            log: Vec::new(),
+        }
+    }
+
+    pub(crate) fn note(&mut self, what: &str) {
+        self.log.push(format!("{:>9.3} {what}", self.began.elapsed().as_secs_f64()));
+    }
+
+    pub(crate) fn log(&self) -> &[String] {
+        &self.log
+    }
+
+    fn tick(&mut self) -> usize {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// A listener begins, where an order is kept: alone, and after everything before it.
+    pub(crate) fn begins_in_order(&mut self, member: usize, queue: &MessageQueue, offset: u64) {
+        let running = self.running.entry(queue.clone()).or_default();
+        match running.first() {
+            Some(_) if self.excused_until.is_some_and(|until| Instant::now() < until) => self.excused += 1,
+            Some(other) => {
+                let when = self.began.elapsed().as_secs_f64();
+                self.broken.push(format!(
+                    "R-I5: members {other} and {member} handle messages of {queue} at once, at {when:.3}"
+                ));
+            }
+            None => {}
+        }
+        running.push(member);
+        let missing = (0..offset).find(|before| !self.settled.contains_key(&(queue.clone(), *before)));
+        if let Some(missing) = missing {
+            self.broken.push(format!("R-I5: {queue} {offset} is handed out before {missing} was settled"));
+        }
+    }
+
+    /// It has ended, or was dropped.
+    pub(crate) fn ends_in_order(&mut self, member: usize, queue: &MessageQueue) {
+        let running = self.running.entry(queue.clone()).or_default();
+        if let Some(index) = running.iter().position(|known| *known == member) {
+            running.swap_remove(index);
+        }
+    }
+
+    /// Its process is dead, and so are its listeners.
+    pub(crate) fn died(&mut self, member: usize) {
+        self.running.values_mut().for_each(|running| running.retain(|known| *known != member));
+    }
+
+    /// A broker has forgotten its locks.
+    pub(crate) fn excuse(&mut self, time: Duration) {
+        self.excused_until = self.excused_until.max(Some(Instant::now() + time));
+    }
+
+    pub(crate) fn handled(&mut self, body: String, queue: &MessageQueue, offset: u64) {
+        *self.handled.entry(body).or_default() += 1;
+        self.settle(queue, offset);
+    }
+
+    /// A listener is done with a message: it may be committed once the broker has it back, if it failed.
+    pub(crate) fn settle(&mut self, queue: &MessageQueue, offset: u64) {
+        let now = self.tick();
+        self.settled.entry((queue.clone(), offset)).or_insert(now);
+    }
+
+    /// An offset reaches a broker.
+    pub(crate) fn commits(&mut self, queue: MessageQueue, offset: u64) {
+        let now = self.tick();
+        self.commits.push((queue, offset, now));
+    }
+
+    /// Bodies that were confirmed and are neither handled nor dead letters.
+    pub(crate) fn missing(&self, cluster: &TestCluster, dead_letters: &str) -> Vec<String> {
+        let dead: BTreeSet<_> = cluster.messages(dead_letters).iter().map(body_of).collect();
+        self.sent.iter().filter(|body| !self.handled.contains_key(*body) && !dead.contains(*body)).cloned().collect()
+    }
+
+    /// Everything that is not as promised.
+    pub(crate) fn violations(&self, cluster: &TestCluster, topics: &[&str]) -> Vec<String> {
+        let mut broken = self.broken.clone();
+        // R-I4: when an offset is stored, everything below it has been settled.
+        for topic in topics {
+            for message in cluster.messages(topic) {
+                let place = (message.queue().clone(), message.offset());
+                let settled = self.settled.get(&place).copied().unwrap_or(usize::MAX);
+                let early = self
+                    .commits
+                    .iter()
+                    .find(|(queue, offset, when)| *queue == place.0 && *offset > place.1 && *when < settled);
+                if let Some((queue, offset, _)) = early {
+                    broken
+                        .push(format!("R-I4: {queue} was committed at {offset}, and {} was not settled then", place.1));
+                }
+            }
+        }
+        broken
+    }
+}
+
+pub(crate) fn body_of(message: &ferrocket::ReceivedMessage) -> String {
+    String::from_utf8_lossy(message.body()).into_owned()
+}
