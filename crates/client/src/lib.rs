@@ -100,7 +100,34 @@ pub mod producer {
     };
 }
 
-/// Options and extension points of consumers.
+/// Consumers: what they guarantee, their options and extension points.
+///
+/// # Delivery guarantees
+///
+/// | builder | order | a message that fails | progress is kept |
+/// | --- | --- | --- | --- |
+/// | [`concurrent`](consumer::PushConsumerBuilder::concurrent), [`concurrent_batch`](consumer::PushConsumerBuilder::concurrent_batch), [`deliveries`](consumer::PushConsumerBuilder::deliveries) | none | goes back to the broker and comes again after a delay; after the last attempt it is a dead letter | on brokers |
+/// | [`orderly`](consumer::PushConsumerBuilder::orderly), [`orderly_batch`](consumer::PushConsumerBuilder::orderly_batch) | that of each queue, one listener at a time over all members | is tried again in place, and its queue waits | on brokers |
+/// | any of them with [`broadcast`](consumer::PushConsumerBuilder::broadcast) | as above, for each member by itself | is tried again here, then passed over, counted and logged | in a store of each member |
+///
+/// - **At least once.** The offset of a queue never moves past a message that is not settled. It is settled when its listener returned
+///   success, or when the broker has confirmed that it has it again: for a retry, or as a dead letter. What was delivered and not
+///   settled, or settled and not stored, when a member dies comes again, with the same [`id`](crate::ReceivedMessage::id).
+/// - **An error, a panic and a handler that takes too long** ([`handler_timeout`](consumer::PushConsumerBuilder::handler_timeout)) are failures of
+///   the message. Its future is dropped before the message is given back, so it does not run twice at once; only a
+///   [`blocking`](crate::blocking) closure cannot be dropped.
+/// - **Where a group begins** for which nothing is stored, [`consume_from`](consumer::PushConsumerBuilder::consume_from) says, meant literally. An
+///   offset that cannot be read starts nothing.
+/// - **Order** is kept by locks of brokers, won before the first delivery. When a lock can no longer be proven, nothing is handed out
+///   or stored any more.
+/// - **When a queue goes to another member**, running listeners have a moment, what they settle is stored, and later results do
+///   nothing; [`is_revoked`](crate::ReceivedMessage::is_revoked) tells them.
+/// - **Bounded.** What is pulled and not settled is bounded by count and by bytes, per queue, consumer and client. A queue that stands
+///   still says why: [`QueueState`](consumer::QueueState), in [`health`](PushConsumer::health).
+/// - **Shutdown** pulls nothing more, lets listeners finish, stores offsets and awaits the answers, gives locks back, leaves the group, and
+///   says what was left undone. Dropping the last handle stops the intake and stores what is settled; brokers are not told.
+///
+/// The repository's guide (`docs/guide`) has pages on consuming, ordering, broadcast, rebalance, tuning, and on why a consumer stands still.
 pub mod consumer {
     pub use ferrocket_consumer::{
         AllocateQueues, Allocation, AssignmentChange, Average, AverageByCircle, BatchListener, BatchOutcome,
@@ -130,4 +157,14 @@ mod guide {
     struct RequestReply;
     #[doc = include_str!("../../../docs/guide/delay.md")]
     struct Delay;
+    #[doc = include_str!("../../../docs/guide/consuming.md")]
+    struct Consuming;
+    #[doc = include_str!("../../../docs/guide/broadcast.md")]
+    struct Broadcast;
+    #[doc = include_str!("../../../docs/guide/rebalance.md")]
+    struct Rebalance;
+    #[doc = include_str!("../../../docs/guide/tuning.md")]
+    struct Tuning;
+    #[doc = include_str!("../../../docs/guide/standstill.md")]
+    struct Standstill;
 }
