@@ -7,6 +7,12 @@
 //! that fails, panics or takes too long has its message retried; after the last attempt it goes to the group's dead-letter
 //! topic. What was delivered and not settled when a member dies comes again, to whoever owns the queue then.
 //!
+//! Where an order is kept, a queue is locked for one member before anything of it is handed out, a message that fails is tried again
+//! in place while its queue waits, and nothing is handed out or stored while the lock is in doubt. In broadcasting there are neither
+//! locks nor retry topics: a message that fails is tried again here, then passed over, counted and logged.
+//!
+//! Each ownership of a queue is an epoch of its own. What comes late, of a queue that was given up, does nothing.
+//!
 //! This crate does not know codes, sockets or heartbeats. Start reading at [`PushConsumer`], then `queue::puller` (the way in),
 //! `deliver` (to listeners and back) and `rebalance` (who owns which queue).
 #![doc = include_str!("../README.md")]
