@@ -61,7 +61,7 @@ pub enum ServerEvent {
     /// To a consumer: an administrator wants to see it.
     ShowPicture(PictureAnswer),
     /// To a consumer: an administrator lets it handle this message.
-    ConsumeDirectly(DirectConsumption),
+    ConsumeDirectly(Box<DirectConsumption>),
 }
 
 impl fmt::Debug for ServerEvent {

@@ -29,7 +29,7 @@ pub(crate) async fn listen(core: Arc<Core>, mut events: EventStream) {
             ServerEvent::ResetOffsets(offsets) => reset(&core, &offsets),
             ServerEvent::ShowPicture(answer) => answer(picture(&core)),
             ServerEvent::ConsumeDirectly(direct) => {
-                let consuming = consume_directly(core.clone(), direct);
+                let consuming = consume_directly(core.clone(), *direct);
                 core.spawn(Box::pin(consuming));
             }
             _ => core.rebalance.notify_one(),

@@ -81,7 +81,7 @@ fn event(
             let message = shared.decoder.lone(&asked.body, &broker.unwrap_or_else(|| (&*inbound.address).into()))?;
             let reply = reply.take(group);
             let answer = move |verdict| reply.answer(direct_result(verdict).to_body());
-            ServerEvent::ConsumeDirectly(DirectConsumption { message, answer: Box::new(answer) })
+            ServerEvent::ConsumeDirectly(Box::new(DirectConsumption { message, answer: Box::new(answer) }))
         }
         RequestCode::RESET_CONSUMER_CLIENT_OFFSET => {
             let offsets = ResetOffsets::read_request(command)?.offsets()?;
