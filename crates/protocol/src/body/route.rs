@@ -4,7 +4,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ferrocket_model::{MessageQueue, Topic};
+use ferrocket_model::{MessageQueue, Topic, java_string_order};
 use serde::Serialize;
 
 use super::{Reader, queues::MAX_QUEUES};
@@ -248,7 +248,7 @@ impl TopicRoute {
 
     fn sorted_queue_data(&self) -> Vec<&QueueData> {
         let mut sorted: Vec<_> = self.queue_data.iter().collect();
-        sorted.sort_by(|one, two| one.broker_name.cmp(&two.broker_name));
+        sorted.sort_by(|one, two| java_string_order(&one.broker_name, &two.broker_name));
         sorted
     }
 }
@@ -365,5 +365,8 @@ mod tests {
         let queues = route.subscribe_queues(&Topic::from("t"));
         let found: Vec<_> = queues.iter().map(|queue| (queue.broker().as_str(), queue.id())).collect();
         assert_eq!(found, [("a", 0), ("a", 1), ("a", 2), ("b", 0)]);
+        let lists = [data("\u{FF01}", 1, 4), data("\u{1F600}", 1, 4)].join(",");
+        let route = TopicRoute::read_body(format!("{{\"queueDatas\":[{lists}]}}").as_bytes()).expect("a good route");
+        assert!(route.subscribe_queues(&Topic::from("t")).is_sorted(), "as Java compares texts");
     }
 }
