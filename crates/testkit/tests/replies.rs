@@ -3,7 +3,7 @@
 mod client;
 
 use bytes::{Bytes, BytesMut};
-use client::{Client, in_memory, send_request};
+use client::{Client, in_memory, send_request, soon};
 use ferrocket_protocol::{
     Command, HeaderFormat, NoFields, ReadRequest, RequestCode, ResponseCode, encode_response,
     request::{GetRoute, PushReply, SendForm, SendMessage, Unregister},
@@ -79,7 +79,7 @@ async fn a_replier_learns_that_the_asker_refused_or_left_or_was_never_there() {
     acknowledge(&mut asking, &push, ResponseCode::SYSTEM_ERROR).await;
     assert_eq!(answering.read().await.unwrap().response_code(), ResponseCode::SYSTEM_ERROR);
     drop(asking);
-    cluster.until(|cluster| cluster.producers("askers").is_empty()).await;
+    soon(cluster.until(|cluster| cluster.producers("askers").is_empty())).await;
     let (asking, mut answering, _, _) = pushed(&cluster).await;
     let began = tokio::time::Instant::now();
     drop(asking);
@@ -147,7 +147,7 @@ async fn an_asker_that_reconnected_gets_no_reply_once_its_old_connection_ends() 
     old.announce("asker", "askers").await;
     new.announce("asker", "askers").await;
     drop(old);
-    cluster.until(|cluster| cluster.connections() == 2).await;
+    soon(cluster.until(|cluster| cluster.connections() == 2)).await;
     new.announce("asker", "askers").await;
     assert_eq!(cluster.producers("askers"), ["asker"]);
     let properties = properties_for("asker");

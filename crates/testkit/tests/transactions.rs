@@ -4,7 +4,7 @@ mod client;
 
 use std::time::Duration;
 
-use client::{Client, in_memory, messages, send_request};
+use client::{Client, in_memory, messages, send_request, soon};
 use ferrocket_model::{MessageQueue, OffsetId, properties};
 use ferrocket_protocol::{
     ReadRequest, RequestCode, ResponseCode,
@@ -135,7 +135,7 @@ async fn producers_are_asked_about_old_half_messages_until_the_broker_gives_up()
     assert_eq!(stored.commit_log_offset, first.header.commit_log_offset);
     let (_, tries) = question(&mut client).await;
     assert_eq!(tries, "2");
-    cluster.until(|cluster| cluster.messages("TRANS_CHECK_MAX_TIME_TOPIC").len() == 1).await;
+    soon(cluster.until(|cluster| cluster.messages("TRANS_CHECK_MAX_TIME_TOPIC").len() == 1)).await;
     assert_eq!(cluster.broker("broker-0").open_transactions(), 0);
     let mut answer = end(&half, TransactionEnding::Commit);
     (answer.commit_log_offset, answer.table_offset) = (first.header.commit_log_offset, first.header.table_offset);
@@ -163,7 +163,7 @@ async fn one_producer_of_the_group_is_asked_on_demand_and_none_that_left() {
     assert_eq!((broker.check_transactions_now(), broker.check_transactions_now()), (1, 1));
     assert_eq!((question(&mut two).await.1.as_str(), question(&mut two).await.1.as_str()), ("3", "4"));
     drop(two);
-    cluster.until(|cluster| cluster.producers("payers").is_empty()).await;
+    soon(cluster.until(|cluster| cluster.producers("payers").is_empty())).await;
     assert_eq!(broker.check_transactions_now(), 1, "asked, though nobody hears");
     assert_eq!(broker.open_transactions(), 1);
 }
@@ -178,10 +178,10 @@ async fn rounds_inside_the_immunity_time_count_as_checks_though_nobody_is_asked(
     client.announce("p1", "payers").await;
     let ended = begin(&mut client, "ended", "CHECK_IMMUNITY_TIME_IN_SECONDS\u{1}60\u{2}").await;
     let half = begin(&mut client, "one", "CHECK_IMMUNITY_TIME_IN_SECONDS\u{1}4\u{2}").await;
-    cluster.until(|cluster| cluster.messages(HALF_TOPIC).len() == 4).await;
+    soon(cluster.until(|cluster| cluster.messages(HALF_TOPIC).len() == 4)).await;
     client.call(&end(&ended, TransactionEnding::Commit)).await.unwrap();
     assert_eq!(cluster.broker("broker-0").open_transactions(), 1, "the copy is ended with the first record");
-    cluster.until(|cluster| cluster.messages("TRANS_CHECK_MAX_TIME_TOPIC").len() == 1).await;
+    soon(cluster.until(|cluster| cluster.messages("TRANS_CHECK_MAX_TIME_TOPIC").len() == 1)).await;
     cluster.advance(Duration::from_secs(1));
     let copies = cluster.messages(HALF_TOPIC);
     let of_one = copies.iter().filter(|copy| copy.property("TRAN_PREPARED_QUEUE_OFFSET") == Some("1"));
