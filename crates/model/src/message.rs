@@ -140,7 +140,7 @@ impl Message {
         }
     }
 
-    /// The one tag, by which consumers may filter. No blanks around it, no `|`.
+    /// The one tag, by which consumers may filter. No blanks around it, no `||`.
     #[doc(alias = "setTags")]
     pub fn with_tag(mut self, tag: impl Display) -> Self {
         let tag = tag.to_string();

@@ -9,7 +9,7 @@ use crate::{Group, Topic, system};
 pub struct Namespace(String);
 
 impl Namespace {
-    /// A namespace. Must not be empty and must not contain `%`: whoever takes it from a user checks that.
+    /// A namespace; an empty one changes no name. Must not contain `%`: whoever takes it from a user checks that.
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
     }

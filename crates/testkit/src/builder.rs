@@ -135,7 +135,8 @@ impl TestClusterBuilder {
         self
     }
 
-    /// How often brokers ask about one half message; then it goes to the topic `TRANS_CHECK_MAX_TIME_TOPIC`. Default 15.
+    /// How many rounds of checks one half message stays in; then it goes to the topic `TRANS_CHECK_MAX_TIME_TOPIC`. Default 15. In
+    /// each of them its producers are asked, or its immunity time lasts and it is only stored once more: both count.
     #[doc(alias = "transactionCheckMax")]
     pub fn transaction_check_max(mut self, checks: u32) -> Self {
         self.settings.transaction_check_max = checks;
