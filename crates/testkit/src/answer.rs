@@ -1,10 +1,15 @@
 use bytes::{Bytes, BytesMut};
 use ferrocket_protocol::{
-    DecodeError, HeaderFormat, NoFields, ResponseCode, WriteFields, encode_response, request::OffsetAnswer,
+    DecodeError, FieldSink, HeaderFormat, NoFields, ResponseCode, WriteFields, encode_response, request::OffsetAnswer,
 };
 use futures_core::future::BoxFuture;
 
+use crate::shared::REGION;
+
 const FAQ: &str = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details.";
+
+/// The remark of handlers that set none.
+pub(crate) const NO_CODE: &str = "not set any response code";
 
 /// What a request is answered with.
 pub(crate) struct Answer {
@@ -12,6 +17,16 @@ pub(crate) struct Answer {
     remark: Option<String>,
     fields: Box<dyn WriteFields + Send + Sync>,
     body: Bytes,
+}
+
+/// Fields with the region, as answers to sends and to recalls have them.
+pub(crate) struct WithRegion<F>(pub(crate) F);
+
+impl<F: WriteFields> WriteFields for WithRegion<F> {
+    fn write_fields(&self, sink: &mut dyn FieldSink) {
+        sink.text("MSG_REGION", REGION);
+        self.0.write_fields(sink);
+    }
 }
 
 /// What a handler did with a request.

@@ -16,6 +16,8 @@ use crate::{
 };
 
 pub(crate) const CLUSTER: &str = "TestCluster";
+/// The region of every broker.
+pub(crate) const REGION: &str = "DefaultRegion";
 pub(crate) const TEMPLATE_QUEUES: u32 = 8;
 
 /// What was chosen when the cluster was built.

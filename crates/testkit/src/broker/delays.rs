@@ -5,7 +5,7 @@ use ferrocket_model::{
     system,
 };
 use ferrocket_protocol::{
-    Command, FieldSink, ReadRequest, ResponseCode, WriteFields,
+    Command, NoFields, ReadRequest, ResponseCode,
     request::{RecallMessage, RecallTarget, Recalled},
 };
 
@@ -13,7 +13,11 @@ use super::{
     Broker, State,
     send::{Accepted, illegal, queue_is_gone},
 };
-use crate::{answer::Answer, clock, log::Place};
+use crate::{
+    answer::{Answer, NO_CODE, WithRegion},
+    clock,
+    log::Place,
+};
 
 const MAX_TIMER_MS: i64 = 3 * 24 * 3600 * 1000;
 /// Timers go off at multiples of this.
@@ -63,16 +67,6 @@ impl Timers {
         let next = self.offsets.entry(level).or_default();
         *next += 1;
         *next - 1
-    }
-}
-
-/// What every answer to a recall carries.
-struct WithRegion<F>(F);
-
-impl<F: WriteFields> WriteFields for WithRegion<F> {
-    fn write_fields(&self, sink: &mut dyn FieldSink) {
-        sink.text("MSG_REGION", "DefaultRegion");
-        self.0.write_fields(sink);
     }
 }
 
@@ -172,10 +166,8 @@ impl Broker {
 
     pub(super) fn recall(&self, command: &Command) -> Answer {
         match self.take_back(command) {
-            Ok(recalled) => {
-                Answer::success().with_remark("not set any response code").with_fields(WithRegion(recalled))
-            }
-            Err(refusal) => refusal.with_fields(WithRegion(ferrocket_protocol::NoFields)),
+            Ok(recalled) => Answer::success().with_remark(NO_CODE).with_fields(WithRegion(recalled)),
+            Err(refusal) => refusal.with_fields(WithRegion(NoFields)),
         }
     }
 

@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use super::{
     Broker,
-    send::{Region, closed, empty_body, illegal, queue_is_gone, read_header},
+    send::{closed, empty_body, illegal, queue_is_gone, read_header, refused},
 };
 use crate::{
     answer::{Answer, Handled},
     clock,
     connection::{ANSWER_WITHIN, Connection},
     log::Draft,
-    shared::CLUSTER,
+    shared::{CLUSTER, REGION},
 };
 
 const PUSHED_AT: &str = "PUSH_REPLY_TIME";
@@ -34,7 +34,7 @@ impl Broker {
                 let failure = self.push(&header, &draft).await.err();
                 let mut state = self.state.lock();
                 // Also one that nobody got; and the answer says where, whatever became of it.
-                let Some(place) = self.store(&mut state, &draft) else { return queue_is_gone().with_fields(Region) };
+                let Some(place) = self.store(&mut state, &draft) else { return refused(queue_is_gone()) };
                 let id = state.offset_id(place);
                 let stored = SendAnswer::new(ResponseCode::SUCCESS, id, draft.queue_id, place.queue_offset);
                 let answer = match failure {
@@ -43,7 +43,7 @@ impl Broker {
                 };
                 answer.with_fields(stored)
             })),
-            Err(refusal) => refusal.with_fields(Region).into(),
+            Err(refusal) => refused(refusal).into(),
         }
     }
 
@@ -66,7 +66,7 @@ impl Broker {
         draft.body = command.body().clone();
         draft.properties = closed(header.properties.clone().unwrap_or_default());
         // Less than a message gets: neither the cluster's name nor a unique key.
-        properties::set(&mut draft.properties, name::MSG_REGION, "DefaultRegion");
+        properties::set(&mut draft.properties, name::MSG_REGION, REGION);
         properties::set(&mut draft.properties, name::TRACE_ON, "true");
         if draft.properties.len() > properties::MAX_BYTES {
             return Err(illegal(&format!("properties length limit {}B", properties::MAX_BYTES)));

@@ -17,20 +17,29 @@ use super::{
     topics::refuse_name,
     transactions::is_half,
 };
-use crate::{answer::Answer, clock, connection::Connection, log::Draft, shared::CLUSTER};
+use crate::{
+    answer::{Answer, WithRegion},
+    clock,
+    connection::Connection,
+    log::Draft,
+    shared::{CLUSTER, REGION},
+};
 
 const MAX_PROPERTY_BYTES: usize = properties::MAX_BYTES;
 /// How often a group tries a message, unless its consumers say otherwise.
 pub(super) const MAX_RECONSUME_TIMES: i32 = 16;
 
-/// What every refused send carries too.
-pub(super) struct Region;
+struct TraceOn;
 
-impl WriteFields for Region {
+impl WriteFields for TraceOn {
     fn write_fields(&self, sink: &mut dyn FieldSink) {
-        sink.text("MSG_REGION", "DefaultRegion");
         sink.text("TRACE_ON", "true");
     }
+}
+
+/// What every refused send carries too.
+pub(super) fn refused(refusal: Answer) -> Answer {
+    refusal.with_fields(WithRegion(TraceOn))
 }
 
 /// A message that passed all checks.
@@ -44,7 +53,7 @@ impl Broker {
     pub(super) fn send(self: &Arc<Self>, connection: &Arc<Connection>, command: &Command) -> Answer {
         match self.try_send(connection, command) {
             Ok(answer) => Answer::success().with_fields(answer),
-            Err(refusal) => refusal.with_fields(Region),
+            Err(refusal) => refused(refusal),
         }
     }
 
@@ -176,7 +185,7 @@ impl Broker {
         if let Some(delay) = delay {
             delay.push_properties(&draft.topic, draft.queue_id, &mut text);
         }
-        properties::push(&mut text, name::MSG_REGION, "DefaultRegion");
+        properties::push(&mut text, name::MSG_REGION, REGION);
         let unique_key = match properties::find(&sent, name::UNIQ_KEY) {
             Some(key) if !key.is_empty() => key.to_owned(),
             _ => {

@@ -2,7 +2,7 @@ use ferrocket_model::{Topic, system};
 use ferrocket_protocol::{Command, ReadRequest, ResponseCode, request::CreateTopic};
 
 use super::Broker;
-use crate::answer::Answer;
+use crate::answer::{Answer, NO_CODE};
 
 /// More queues than this is a mistake of a test, and would be memory for the asking.
 const MAX_QUEUES: u32 = 65_536;
@@ -26,7 +26,7 @@ impl Broker {
         if request.attributes.split(',').any(|change| change == "+queue.type=BatchCQ") {
             state.log.keep_batches(request.topic.as_str());
         }
-        Answer::success().with_remark("not set any response code")
+        Answer::success().with_remark(NO_CODE)
     }
 }
 

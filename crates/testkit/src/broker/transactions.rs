@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{Broker, State, send::queue_is_gone};
 use crate::{
-    answer::{Answer, Handled},
+    answer::{Answer, Handled, NO_CODE},
     log::{Draft, Place},
 };
 
@@ -25,8 +25,6 @@ const GIVEN_UP_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
 const CHECK_TIMES: &str = "TRANSACTION_CHECK_TIMES";
 /// The queue offset of the record that a copy was made of while its immunity time lasted.
 const COPY_OF: &str = "TRAN_PREPARED_QUEUE_OFFSET";
-/// The remark of handlers that set none.
-const NO_CODE: &str = "not set any response code";
 const IMMUNITY: &str = "CHECK_IMMUNITY_TIME_IN_SECONDS";
 
 /// Every half message there ever was, by its place in the commit log: also a second commit stores the message once more.
