@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -31,6 +31,8 @@ const IMMUNITY: &str = "CHECK_IMMUNITY_TIME_IN_SECONDS";
 #[derive(Default)]
 pub(super) struct Transactions {
     halves: BTreeMap<i64, Half>,
+    /// The places of copies, by the queue offset of the record that they are copies of.
+    copies: HashMap<u64, Vec<i64>>,
     /// The places of half messages with a delay: their ends are taken, and do nothing.
     lost: HashSet<i64>,
     /// Whether the next round of checks is on the schedule.
@@ -129,6 +131,9 @@ impl Broker {
             Half { draft, place: Place { queue_offset: 0, commit_log_offset: 0 }, since, checks, is_open: true };
         half.place = self.store(state, &half.in_topic(HALF_TOPIC)).ok_or_else(queue_is_gone)?;
         let place = half.place;
+        if let Some(first) = half.copy_of() {
+            state.transactions.copies.entry(first).or_default().push(place.commit_log_offset);
+        }
         state.transactions.halves.insert(place.commit_log_offset, half);
         Ok(place)
     }
@@ -171,8 +176,10 @@ impl Broker {
         half.is_open = false;
         let (table_offset, mut draft) = (half.place.queue_offset, half.draft.clone());
         // An end of the first record counts for the copies that were made in its immunity time.
-        for copy in transactions.halves.values_mut().filter(|half| half.copy_of() == Some(table_offset)) {
-            copy.is_open = false;
+        for copy in transactions.copies.get(&table_offset).into_iter().flatten() {
+            if let Some(copy) = transactions.halves.get_mut(copy) {
+                copy.is_open = false;
+            }
         }
         if !commits {
             return Answer::success().with_remark(NO_CODE).into();
