@@ -59,6 +59,19 @@ async fn a_message_that_comes_tells_the_pull_that_waits_of_the_reset() {
 }
 
 #[tokio::test]
+async fn a_pull_that_is_refused_stores_no_offset() {
+    let (cluster, mut client) = three_messages().await;
+    for (version, wanted) in [(99, None), (1, Some(3))] {
+        let Pull(mut header) = client::pull_request("shop", "Orders", 0);
+        (header.sys_flag, header.commit_offset) = (PullFlags::COMMIT_OFFSET, 3);
+        header.subscription_version = version;
+        let answer = client.call(&Pull(header)).await;
+        assert_eq!(answer.is_ok(), wanted.is_some(), "{answer:?}");
+        assert_eq!(cluster.committed_offset("shop", &orders()), wanted);
+    }
+}
+
+#[tokio::test]
 async fn each_group_and_queue_is_reset_alone() {
     let (cluster, mut client) = three_messages().await;
     client.join("c1", "other", "Orders", "*").await;

@@ -197,6 +197,18 @@ async fn a_topic_that_was_made_anew_is_new_on_the_slave_too() {
 }
 
 #[tokio::test]
+async fn a_queue_that_was_away_and_came_back_is_new_on_the_slave_too() {
+    let cluster = with_slave().await;
+    let (mut master, mut slave) = members(&cluster).await;
+    master.send("Orders", 0, "paid", "old").await.unwrap();
+    assert_eq!(bodies(&pull(&mut slave, 0).await), ["old"]);
+    cluster.create_topic("Orders", 0);
+    cluster.create_topic("Orders", 1);
+    master.send("Orders", 0, "paid", "new").await.unwrap();
+    assert_eq!(bodies(&pull(&mut slave, 0).await), ["new"]);
+}
+
+#[tokio::test]
 #[should_panic(expected = "broker-0 has no slave")]
 async fn brokers_have_no_slave_unless_they_are_told_to() {
     client::in_memory().await.broker("broker-0").slave();
