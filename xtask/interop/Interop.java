@@ -59,6 +59,8 @@ public final class Interop {
             reply(args[1], args[2], args[3], Integer.parseInt(args[4]), Integer.parseInt(args[5]));
         } else if (args.length == 5 && args[0].equals("transact")) {
             transact(args[1], args[2], Integer.parseInt(args[3]), Integer.parseInt(args[4]));
+        } else if (args.length == 5 && args[0].equals("deliver")) {
+            Deliveries.print(args[1], args[2], args[3], args[4]);
         } else if (args.length >= 7 && args[0].equals("trace")) {
             Traces.write(args[1], args[2], args[3], Integer.parseInt(args[4]), Integer.parseInt(args[5]),
                 Arrays.copyOfRange(args, 6, args.length));
@@ -67,6 +69,7 @@ public final class Interop {
         } else {
             System.err.println("usage: produce NAMESRV TOPIC COUNT SPEC... | consume NAMESRV TOPIC GROUP COUNT SECONDS"
                 + " | request NAMESRV TOPIC COUNT | reply NAMESRV TOPIC GROUP COUNT SECONDS | transact NAMESRV TOPIC COUNT SECONDS"
+                + " | deliver NAMESRV TOPIC GROUP concurrent|orderly"
                 + " | trace NAMESRV TOPIC TRACETOPIC COUNT SECONDS SPEC..."
                 + " | read-trace NAMESRV TOPIC TRACETOPIC GROUP COUNT SECONDS");
             System.exit(2);
@@ -403,7 +406,7 @@ public final class Interop {
 
     // ---- printing
 
-    private static Map<String, Object> line(Message message, byte[] body, String compression) {
+    static Map<String, Object> line(Message message, byte[] body, String compression) {
         Map<String, Object> line = new TreeMap<>();
         Map<String, String> properties = new TreeMap<>(message.getProperties());
         properties.keySet().retainAll(USERS);

@@ -1,9 +1,13 @@
-//! `cargo xtask interop java|go`: messages from another client to ours and back, over a real broker.
+//! `cargo xtask interop java|go`: messages from another client to ours and back, over a real broker; and
+//! `cargo xtask interop mqadmin`: our consumers under the servers' own tool.
 //!
 //! All programs print what they sent and what they received, one JSON object a line (`xtask/interop/README.md`).
 //! Here they are started and their lines compared.
 
+mod admin;
 mod compare;
+mod member;
+mod mqadmin;
 mod program;
 
 use std::collections::BTreeSet;
@@ -50,6 +54,12 @@ pub(crate) enum Command {
         #[arg(long)]
         self_check: bool,
     },
+    /// The tool of the servers looks at a consumer of ours, resets it and lets it consume.
+    Mqadmin {
+        /// A consumer of the Java client instead of ours: shows that the checks work.
+        #[arg(long)]
+        self_check: bool,
+    },
 }
 
 /// Who takes part.
@@ -66,6 +76,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     let outcome = match command {
         Command::Java { self_check } => java(sides(*self_check)),
         Command::Go { self_check } => go(sides(*self_check)),
+        Command::Mqadmin { self_check } => mqadmin(*self_check),
     };
     match outcome {
         Err(error) if error.downcast_ref::<Absent>().is_some() && !step::in_ci() => {
@@ -87,6 +98,13 @@ pub(crate) fn go(sides: Sides) -> Result<()> {
     require_go()?;
     java::require()?; // for the broker
     exchanges(&Program::go()?, sides)
+}
+
+/// Looks at a consumer of ours (or of the Java client) with the servers' tool, and fails when anything is not as it must be.
+pub(crate) fn mqadmin(self_check: bool) -> Result<()> {
+    java::require()?;
+    let program = if self_check { Program::java(RELEASE.version())? } else { Program::rust()? };
+    broker::with_cluster(RELEASE, &[], |cluster| admin::check(cluster, &program))
 }
 
 fn exchanges(other: &Program, sides: Sides) -> Result<()> {

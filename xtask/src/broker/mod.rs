@@ -20,6 +20,8 @@ use clap::{Subcommand, ValueEnum};
 use cluster::Cluster;
 use control::Control;
 
+pub(crate) use settings::BROKER_NAME;
+
 /// A pinned release of Apache RocketMQ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Release {
@@ -97,6 +99,12 @@ impl Running {
     /// The broker's address.
     pub(crate) fn broker(&self) -> Result<String> {
         Ok(control::lock(&self.cluster)?.broker_address().to_string())
+    }
+
+    /// How far the members of a group are in a topic, as they say it themselves: what the broker answers, which is not quite JSON.
+    pub(crate) fn consumer_status(&self, topic: &str, group: &str) -> Result<String> {
+        let broker = control::lock(&self.cluster)?.broker_address();
+        wire::consumer_status(broker, topic, group)
     }
 
     /// A folder for files of the job, which goes away with the cluster.

@@ -9,12 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(10);
 const LARGEST_FRAME: usize = 16 << 20;
 
 const UPDATE_AND_CREATE_TOPIC: i32 = 17;
 const GET_ROUTE_INFO: i32 = 105;
 const GET_BROKER_CLUSTER_INFO: i32 = 106;
+const INVOKE_BROKER_TO_GET_CONSUMER_STATUS: i32 = 223;
 
 /// What a server answered.
 #[derive(Debug)]
@@ -50,6 +51,13 @@ pub(crate) fn create_topic(broker: SocketAddr, topic: &str, queues: u32) -> Resu
 /// Whether a name server has a route for a topic.
 pub(crate) fn has_route(name_server: SocketAddr, topic: &str) -> Result<bool> {
     Ok(call(name_server, GET_ROUTE_INFO, &json!({ "topic": topic }))?.code == 0)
+}
+
+/// What a broker answers when it is to ask the members of a group how far they are in a topic. It waits up to 5 s for each.
+pub(crate) fn consumer_status(broker: SocketAddr, topic: &str, group: &str) -> Result<String> {
+    let response = call(broker, INVOKE_BROKER_TO_GET_CONSUMER_STATUS, &json!({ "topic": topic, "group": group }))?;
+    succeeded(&response)?;
+    String::from_utf8(response.body).context("the server's answer is not UTF-8")
 }
 
 fn succeeded(response: &Response) -> Result<()> {

@@ -12,7 +12,8 @@ use crate::step::{self, Absent};
 use crate::{examples, java, tools, workspace};
 
 /// Name and text of each source of the Java program.
-const JAVA_FILES: [(&str, &str); 2] = [
+const JAVA_FILES: [(&str, &str); 3] = [
+    ("Deliveries.java", include_str!("../../interop/Deliveries.java")),
     ("Interop.java", include_str!("../../interop/Interop.java")),
     ("Traces.java", include_str!("../../interop/Traces.java")),
 ];
@@ -49,6 +50,7 @@ pub(super) enum Skill {
 }
 
 /// A program that produces and consumes.
+#[derive(Clone)]
 pub(super) enum Program {
     Java { class_path: String },
     Go { program: PathBuf },
@@ -109,6 +111,15 @@ impl Program {
         }
     }
 
+    /// The language, as brokers list it.
+    pub(super) fn language(&self) -> &'static str {
+        match self {
+            Self::Java { .. } => "JAVA",
+            Self::Go { .. } => "GO",
+            Self::Rust { .. } => "RUST",
+        }
+    }
+
     /// Why it cannot do this, if so.
     pub(super) fn lacks(&self, skill: Skill) -> Option<&'static str> {
         match (self, skill) {
@@ -128,8 +139,14 @@ impl Program {
         }
     }
 
-    /// Runs it to its end and returns the lines that it printed. The Java client writes its log below `home`.
+    /// Runs it to its end and returns the lines that it printed.
     pub(super) fn run(&self, home: &Path, args: &[&str]) -> Result<Vec<Value>> {
+        let text = step::output(self.command(home, args).stdin(Stdio::null()))?;
+        text.lines().filter(|line| !line.is_empty()).map(|line| self.parse(line)).collect()
+    }
+
+    /// How it is started. The Java client writes its log below `home`.
+    pub(super) fn command(&self, home: &Path, args: &[&str]) -> Command {
         let mut command = match self {
             Self::Java { class_path } => {
                 let mut command = Command::new(java::tool("java"));
@@ -142,9 +159,13 @@ impl Program {
             Self::Go { program } | Self::Rust { program } => Command::new(program),
         };
         eprintln!("interop: {} {}", self.name(), args.join(" "));
-        let text = step::output(command.args(args).stdin(Stdio::null()))?;
-        let parse = |line| serde_json::from_str(line).with_context(|| format!("{} printed `{line}`", self.name()));
-        text.lines().filter(|line| !line.is_empty()).map(parse).collect()
+        command.args(args);
+        command
+    }
+
+    /// One line that it printed.
+    pub(super) fn parse(&self, line: &str) -> Result<Value> {
+        serde_json::from_str(line).with_context(|| format!("{} printed `{line}`", self.name()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Our side of `cargo xtask interop`: sends and receives the messages that xtask/interop/README.md describes.
 
+mod deliver;
 mod message;
 mod trace;
 
@@ -30,6 +31,7 @@ async fn main() -> Result<()> {
         "request" => request(text(1)?, text(2)?, text(3)?.parse()?).await,
         "reply" => reply(text(1)?, text(2)?, text(3)?, text(4)?.parse()?, text(5)?.parse()?).await,
         "transact" => transact(text(1)?, text(2)?, text(3)?.parse()?, text(4)?.parse()?).await,
+        "deliver" => deliver::deliver(text(1)?, text(2)?, text(3)?, text(4)?).await,
         "trace" => {
             let specs = arguments.get(6..).unwrap_or_default();
             trace::write(text(1)?, text(2)?, text(3)?, text(4)?.parse()?, text(5)?.parse()?, specs).await
