@@ -4,7 +4,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ferrocket_model::{MessageQueue, ReceivedMessage, Topic};
+use ferrocket_model::{ConsumeFrom, MessageQueue, ReceivedMessage, Topic};
 
 use crate::{Pace, Subscription};
 
@@ -14,6 +14,8 @@ use crate::{Pace, Subscription};
 pub struct ConsumerPicture {
     /// Whether it keeps the order of each queue.
     pub is_orderly: bool,
+    /// Where a new group begins.
+    pub consume_from: ConsumeFrom,
     /// How many listeners may run at once.
     pub concurrency: usize,
     /// When it was built.

@@ -54,11 +54,12 @@ fn picture(core: &Core) -> ConsumerPicture {
     let model = if options.is_broadcast { "BROADCASTING" } else { "CLUSTERING" };
     ConsumerPicture {
         is_orderly: options.order == Order::Kept,
+        consume_from: options.consume_from,
         concurrency: core.concurrency(),
         started: core.started,
         options: vec![
+            ("consumerGroup", core.group.to_string()),
             ("messageModel", model.to_owned()),
-            ("consumeFromWhere", format!("{:?}", options.consume_from)),
             ("allocateMessageQueueStrategy", core.strategy.name().to_owned()),
             ("consumeMessageBatchMaxSize", core.listener.max().to_string()),
             ("maxReconsumeTimes", options.max_attempts.saturating_sub(1).to_string()),

@@ -19,7 +19,7 @@ use ferrocket_protocol::{
 };
 use ferrocket_remoting::Inbound;
 
-use crate::{backend::Shared, names::Names};
+use crate::{backend::Shared, membership::from_where, names::Names};
 
 /// Passes a question on to the consumer that it is about. Gives back what is no such question.
 pub(crate) fn handle(shared: &Arc<Shared>, inbound: Inbound) -> Option<Inbound> {
@@ -161,6 +161,7 @@ fn running_info(picture: &ConsumerPicture, names: &Names, name_servers: &[Arc<st
         (RunningInfo::CONCURRENCY, picture.concurrency.to_string()),
         (RunningInfo::START_TIMESTAMP, millis(Some(picture.started)).to_string()),
         (RunningInfo::NAME_SERVERS, servers),
+        ("consumeFromWhere", from_where(picture.consume_from).to_owned()),
         (RunningInfo::CONSUME_TYPE, "CONSUME_PASSIVELY".to_owned()),
         (RunningInfo::CLIENT_VERSION, version_name(VERSION)),
     ];

@@ -157,14 +157,9 @@ impl Members {
     }
 
     fn consumer_data(&self, group: &Group, member: &ConsumerMember) -> ConsumerData {
-        let from = match member.consume_from {
-            ConsumeFrom::Earliest => "CONSUME_FROM_FIRST_OFFSET",
-            ConsumeFrom::Time(_) => "CONSUME_FROM_TIMESTAMP",
-            _ => "CONSUME_FROM_LAST_OFFSET",
-        };
         let subscriptions = member.subscriptions.iter();
         ConsumerData {
-            consume_from_where: from.to_owned(),
+            consume_from_where: from_where(member.consume_from).to_owned(),
             consume_type: "CONSUME_PASSIVELY".to_owned(),
             group_name: self.names.group(group).to_string(),
             message_model: if member.is_broadcast { "BROADCASTING" } else { "CLUSTERING" }.to_owned(),
@@ -379,6 +374,15 @@ impl Shared {
         });
         side_by_side(calls).await;
         self.beat().await;
+    }
+}
+
+/// Java's name of where a group begins.
+pub(crate) fn from_where(from: ConsumeFrom) -> &'static str {
+    match from {
+        ConsumeFrom::Earliest => "CONSUME_FROM_FIRST_OFFSET",
+        ConsumeFrom::Time(_) => "CONSUME_FROM_TIMESTAMP",
+        _ => "CONSUME_FROM_LAST_OFFSET",
     }
 }
 
