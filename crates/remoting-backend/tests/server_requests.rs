@@ -5,11 +5,13 @@ use std::{future::poll_fn, io, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use ferrocket_backend::{
-    ConsumerMember, EventStream, Member, MemberKind, Membership, Replies, ServerEvent, Subscription,
+    ConsumerMember, DirectEnding, DirectVerdict, EventStream, Member, MemberKind, Membership, Replies, ServerEvent,
+    Subscription,
 };
 use ferrocket_model::{ConsumeFrom, Filter, Group, Topic, TransactionState};
 use ferrocket_protocol::{
     Command, FieldSink, Frame, HeaderFormat, NoFields, Request, RequestCode, RequestHead, ResponseCode, WriteFields,
+    body::{DirectOutcome, DirectResult},
     encode_request, encode_response, limits,
     message::{StoredParts, SysFlag, write_stored},
 };
@@ -379,5 +381,62 @@ async fn r18_a_question_for_a_group_with_a_checker_is_answered_with_what_was_ask
     };
     let (answered, ()) = tokio::join!((check.answer)(TransactionState::Commit), serving);
     answered.expect("the server confirmed it");
+    server.is_usable(&backend).await;
+}
+
+/// CON-ADM-03. Seen to fail with an answer that does not say how the listener ended.
+#[tokio::test(start_paused = true)]
+async fn a_message_to_be_consumed_directly_reaches_the_consumer_and_its_verdict_the_broker() {
+    let (backend, mut server) = connected().await;
+    let mut events = join(&backend, "billing", consuming()).await;
+    let fields = [("consumerGroup", "billing"), ("clientId", "c"), ("brokerName", "broker-a")];
+    let endings = [
+        (DirectEnding::Consumed, DirectOutcome::Success, None),
+        (DirectEnding::Failed("no".to_owned()), DirectOutcome::Later, Some("no")),
+        (DirectEnding::Panicked("oh".to_owned()), DirectOutcome::Exception, Some("oh")),
+    ];
+    for (ending, expected, remark) in endings {
+        let asked = question(RequestCode::CONSUME_MESSAGE_DIRECTLY, &fields, half_message("any"));
+        let consuming = async {
+            let ServerEvent::ConsumeDirectly(direct) = event(&mut events).await else { panic!("another event") };
+            assert_eq!(
+                (direct.message.body().as_ref(), direct.message.queue().broker().as_str()),
+                (&b"half"[..], "broker-a")
+            );
+            (direct.answer)(DirectVerdict { is_orderly: true, ending, took: 5 * SECOND });
+        };
+        let (answer, ()) = tokio::join!(server.ask(&asked), consuming);
+        assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
+        let result = DirectResult::read_body(answer.body()).expect("a result");
+        assert_eq!((result.outcome, result.remark.as_deref()), (expected, remark), "{result:?}");
+        assert_eq!((result.order, result.spent_ms), (true, 5_000), "{result:?}");
+    }
+}
+
+/// R18, CON-ADM-01: whoever asks is answered, also where nobody is there to answer, or drops the question.
+#[tokio::test(start_paused = true)]
+async fn r18_administrators_are_always_answered() {
+    let (backend, mut server) = connected().await;
+    let mut events = join(&backend, "billing", consuming()).await;
+    let about = |group| [("consumerGroup", group), ("clientId", "c")];
+    let running_info = |group| question(RequestCode::GET_CONSUMER_RUNNING_INFO, &about(group), Bytes::new());
+    let refused = server.ask(&running_info("another group")).await;
+    assert_eq!(refused.response_code(), ResponseCode::SYSTEM_ERROR);
+    let dropping = async { drop(event(&mut events).await) };
+    let asked = running_info("billing");
+    let (refused, ()) = tokio::join!(server.ask(&asked), dropping);
+    assert_eq!(refused.response_code(), ResponseCode::SYSTEM_ERROR);
+    for code in [
+        RequestCode::GET_CONSUMER_RUNNING_INFO,
+        RequestCode::CONSUME_MESSAGE_DIRECTLY,
+        RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT,
+        RequestCode::RESET_CONSUMER_CLIENT_OFFSET,
+    ] {
+        let garbled = server.ask(&question(code, &[("x", "y")], "}{")).await;
+        assert_eq!(garbled.response_code(), ResponseCode::SYSTEM_ERROR, "{code}");
+    }
+    drop(events);
+    let refused = server.ask(&running_info("billing")).await;
+    assert_eq!(refused.response_code(), ResponseCode::SYSTEM_ERROR, "nobody listens any more");
     server.is_usable(&backend).await;
 }

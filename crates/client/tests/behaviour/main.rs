@@ -5,6 +5,7 @@ mod broadcast;
 mod consuming;
 mod deliveries;
 mod extensions;
+mod filters;
 mod groups;
 mod names;
 mod options;
