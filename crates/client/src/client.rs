@@ -99,7 +99,12 @@ impl Client {
 
     /// A push consumer of a group: messages come to a listener.
     pub fn push_consumer(&self, group: impl Into<Group>) -> PushConsumerBuilder {
-        PushConsumerBuilder::new(self.inner.stack.clone(), self.inner.remoting.clone(), group)
+        let builder = PushConsumerBuilder::new(self.inner.stack.clone(), self.inner.remoting.clone(), group);
+        #[cfg(feature = "trace")]
+        if let Some(tracer) = &self.inner.tracer {
+            return builder.interceptor((**tracer).clone());
+        }
+        builder
     }
 
     /// The queues of a topic that can be written.

@@ -94,7 +94,8 @@ fn queue_picture(core: &Core, queue: &Queue) -> QueuePicture {
         running: queue.running.load(Ordering::Acquire),
         locked: queue.lease.as_ref().filter(|lease| lease.holds(Instant::now())).map(|lease| wall(lease.asked())),
         pulled: status.last_pull.map(wall),
-        consumed: status.last_progress.map(wall),
+        // Tools take one that never was for a queue that stands still since 1970.
+        consumed: Some(wall(status.last_progress.unwrap_or(status.began))),
     }
 }
 

@@ -1,6 +1,9 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -42,6 +45,8 @@ pub struct ConsumeContext {
     pub group: Group,
     /// The queue; for messages that are retried, one of the group's retry topic.
     pub queue: MessageQueue,
+    /// The number of the call, the same before and after it. No other call of this program has it.
+    pub call: u64,
 }
 
 /// How a call of the listener ended.
@@ -69,19 +74,23 @@ pub(crate) fn pass(core: &Core, message: &ReceivedMessage) -> bool {
     })
 }
 
-/// Shows messages before they are handed out.
-pub(crate) fn before(core: &Core, queue: &Queue, messages: &[ReceivedMessage]) {
+/// Shows messages before they are handed out. Gives the number of the call.
+pub(crate) fn before(core: &Core, queue: &Queue, messages: &[ReceivedMessage]) -> u64 {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
     if core.options.interceptors.is_empty() {
-        return;
+        return 0;
     }
-    let context = ConsumeContext { group: core.group.clone(), queue: queue.id().clone() };
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    let context = ConsumeContext { group: core.group.clone(), queue: queue.id().clone(), call };
     each(core, "before_consume", |interceptor| interceptor.before_consume(messages, &context));
+    call
 }
 
 /// Shows what became of them.
 pub(crate) fn after(
     core: &Core,
     queue: &Queue,
+    call: u64,
     messages: &[ReceivedMessage],
     elapsed: Duration,
     outcomes: &[Outcome],
@@ -90,7 +99,7 @@ pub(crate) fn after(
     if core.options.interceptors.is_empty() {
         return;
     }
-    let context = ConsumeContext { group: core.group.clone(), queue: queue.id().clone() };
+    let context = ConsumeContext { group: core.group.clone(), queue: queue.id().clone(), call };
     let report = ConsumeReport { elapsed, outcomes, panicked };
     each(core, "after_consume", |interceptor| interceptor.after_consume(messages, &context, &report));
 }
@@ -107,6 +116,7 @@ fn each(core: &Core, method: &'static str, work: impl Fn(&dyn ConsumerIntercepto
 pub(crate) struct Watch<'a> {
     core: &'a Core,
     queue: &'a Queue,
+    call: u64,
     messages: &'a [ReceivedMessage],
     began: Instant,
     is_open: bool,
@@ -114,20 +124,20 @@ pub(crate) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     pub(crate) fn open(core: &'a Core, queue: &'a Queue, messages: &'a [ReceivedMessage]) -> Self {
-        before(core, queue, messages);
-        Self { core, queue, messages, began: Instant::now(), is_open: true }
+        let call = before(core, queue, messages);
+        Self { core, queue, call, messages, began: Instant::now(), is_open: true }
     }
 
     pub(crate) fn close(mut self, outcomes: &[Outcome], panicked: bool) {
         self.is_open = false;
-        after(self.core, self.queue, self.messages, self.began.elapsed(), outcomes, panicked);
+        after(self.core, self.queue, self.call, self.messages, self.began.elapsed(), outcomes, panicked);
     }
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if self.is_open {
-            after(self.core, self.queue, self.messages, self.began.elapsed(), &[], false);
+            after(self.core, self.queue, self.call, self.messages, self.began.elapsed(), &[], false);
         }
     }
 }

@@ -64,7 +64,7 @@ fn event(
     Ok(match code {
         RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT => {
             let topic = GetConsumerStatus::read_request(command)?.topic;
-            let reply = reply.take(group);
+            let reply = reply.take(Otherwise::Nowhere);
             ServerEvent::ShowPicture(Box::new(move |picture| {
                 let wanted = |queue: &&QueuePicture| {
                     topic.as_str().is_empty() || names.topic(queue.queue.topic()).as_str() == topic.as_str()
@@ -79,7 +79,7 @@ fn event(
             let named = asked.header.broker.as_deref().map(BrokerName::from);
             let broker = named.or_else(|| shared.brokers.name_of(&inbound.address));
             let message = shared.decoder.lone(&asked.body, &broker.unwrap_or_else(|| (&*inbound.address).into()))?;
-            let reply = reply.take(group);
+            let reply = reply.take(Otherwise::Unknown(group.clone()));
             let answer = move |verdict| reply.answer(direct_result(verdict).to_body());
             ServerEvent::ConsumeDirectly(Box::new(DirectConsumption { message, answer: Box::new(answer) }))
         }
@@ -88,12 +88,12 @@ fn event(
             let offsets = offsets.into_iter().map(|(queue, offset)| (names.plain_queue(&queue), offset));
             let event = ServerEvent::ResetOffsets(offsets.collect());
             // Brokers send it one-way; whoever waits all the same is told that it was taken.
-            reply.take(group).answer(Bytes::new());
+            reply.take(Otherwise::Unknown(group.clone())).answer(Bytes::new());
             event
         }
         _ => {
             let name_servers = shared.name_servers.list();
-            let reply = reply.take(group);
+            let reply = reply.take(Otherwise::Unknown(group.clone()));
             ServerEvent::ShowPicture(Box::new(move |picture| {
                 reply.answer(running_info(&picture, &names, &name_servers).to_body());
             }))
@@ -104,15 +104,22 @@ fn event(
 /// A question that is answered once, whatever becomes of it.
 struct Reply(Option<Inbound>);
 
-/// The same, with the group that it is about.
+/// The same, with what is said when nobody answers.
 struct Pending {
-    group: Group,
+    otherwise: Otherwise,
     reply: Reply,
 }
 
+enum Otherwise {
+    /// There is no such group here.
+    Unknown(Group),
+    /// Nobody is anywhere (CON-ADM-06).
+    Nowhere,
+}
+
 impl Reply {
-    fn take(&mut self, group: &Group) -> Pending {
-        Pending { group: group.clone(), reply: Self(self.0.take()) }
+    fn take(&mut self, otherwise: Otherwise) -> Pending {
+        Pending { otherwise, reply: Self(self.0.take()) }
     }
 
     fn respond(&mut self, code: ResponseCode, remark: Option<&str>, body: Bytes) {
@@ -136,8 +143,13 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        // Java's words (CON-ADM-01).
-        self.reply.refuse(&format!("The Consumer Group <{}> not exist in this consumer", self.group));
+        match &self.otherwise {
+            // Java's words (CON-ADM-01).
+            Otherwise::Unknown(group) => {
+                self.reply.refuse(&format!("The Consumer Group <{group}> not exist in this consumer"));
+            }
+            Otherwise::Nowhere => self.reply.respond(ResponseCode::SUCCESS, None, ConsumerStatus::default().to_body()),
+        }
     }
 }
 

@@ -422,6 +422,9 @@ async fn r18_administrators_are_always_answered() {
     let running_info = |group| question(RequestCode::GET_CONSUMER_RUNNING_INFO, &about(group), Bytes::new());
     let refused = server.ask(&running_info("another group")).await;
     assert_eq!(refused.response_code(), ResponseCode::SYSTEM_ERROR);
+    let status =
+        question(RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT, &[("group", "none"), ("topic", "T")], Bytes::new());
+    assert_eq!(server.ask(&status).await.response_code(), ResponseCode::SUCCESS, "CON-ADM-06: it is nowhere");
     let dropping = async { drop(event(&mut events).await) };
     let asked = running_info("billing");
     let (refused, ()) = tokio::join!(server.ask(&asked), dropping);

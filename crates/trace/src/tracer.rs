@@ -17,15 +17,17 @@ use tokio::sync::{Notify, mpsc};
 use crate::{EndRecord, MessageTrace, PubRecord, TraceKind, TraceRecord, dispatch};
 
 /// The region of servers that say none (PRO-TRC-05).
-const DEFAULT_REGION: &str = "DefaultRegion";
+pub(crate) const DEFAULT_REGION: &str = "DefaultRegion";
 
-/// Makes a record of every message that a broker has accepted, and of every end of a transaction. An interceptor of producers;
-/// cheap to clone. Its task ends with [`Managed::end`], or when the last clone is gone.
+/// Makes a record of every message that a broker has accepted, of every end of a transaction, and of every message before and after
+/// its listener. An interceptor of producers and of consumers; cheap to clone. Its task ends with [`Managed::end`], or when the last clone is gone.
 ///
 /// As in Java, a send that failed leaves no record.
 #[derive(Clone)]
 pub struct Tracer {
-    topic: ferrocket_model::Topic,
+    pub(crate) topic: ferrocket_model::Topic,
+    /// Tells records of this run of the program from others.
+    pub(crate) run: u64,
     queue: mpsc::Sender<TraceRecord>,
     shared: Arc<Shared>,
 }
@@ -83,7 +85,7 @@ impl Tracer {
         let shared = Arc::new(Shared::default());
         let topic = options.topic.clone();
         drop(spawn(Box::pin(dispatch::run(options, producer, receiver, shared.clone()))));
-        Self { topic, queue: sender, shared }
+        Self { topic, run: fastrand::u64(..), queue: sender, shared }
     }
 
     /// Counters. Without I/O.
@@ -94,7 +96,7 @@ impl Tracer {
         }
     }
 
-    fn put(&self, record: TraceRecord) {
+    pub(crate) fn put(&self, record: TraceRecord) {
         self.shared.open.fetch_add(1, Ordering::AcqRel);
         if self.queue.try_send(record).is_err() {
             self.shared.done(1);
@@ -200,10 +202,10 @@ fn store_host(broker_message_id: &str) -> String {
     OffsetId::parse(first).map(|id| format!("{}:{}", id.ip, id.port)).unwrap_or_default()
 }
 
-fn unix_ms(time: SystemTime) -> i64 {
+pub(crate) fn unix_ms(time: SystemTime) -> i64 {
     millis(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-fn millis(time: Duration) -> i64 {
+pub(crate) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

@@ -60,3 +60,52 @@ async fn what_is_sent_is_traced_and_flushed_at_shutdown() {
     assert!(found);
     reader.shutdown().await.unwrap();
 }
+
+/// CON-TRACE-01, CON-TRACE-02: a record before and one after each message of each call, paired.
+#[tokio::test]
+async fn what_is_consumed_is_traced_before_and_after_each_call() {
+    let server = Server::start().await;
+    let (topic, traces, group) = (server.topic(1).await, server.topic(1).await, server.group());
+    let trace = MessageTrace::default().topic(&traces).batch(4);
+    let client = server.builder().message_trace(trace).connect().await.unwrap();
+    let sender = server.client().await;
+    let producer = sender.producer(unique("untraced")).build().await.unwrap();
+    let receipt = producer.send(Message::new(&topic, "x").with_key("k")).await.unwrap();
+    let consumer = client.push_consumer(&group).subscribe(&topic, "*").consume_from(ConsumeFrom::Earliest);
+    let listener = async |message: ReceivedMessage| if message.attempt() == 1 { Err("not yet") } else { Ok(()) };
+    let _consumer = consumer.concurrent(listener).build().await.unwrap();
+    crate::server::eventually("it is consumed", async || client.metrics().consumed == 1).await;
+    client.shutdown().await.unwrap();
+
+    let inbox = Inbox::default();
+    let reader = sender.push_consumer(server.group()).subscribe(&traces, "*").consume_from(ConsumeFrom::Earliest);
+    let _reader = reader.concurrent(inbox.listener()).build().await.unwrap();
+    let records = || -> Vec<TraceRecord> {
+        let messages = inbox.messages();
+        let texts = messages.iter().map(|message| std::str::from_utf8(message.body()).unwrap());
+        texts.flat_map(TraceRecord::read_all).collect()
+    };
+    crate::server::eventually("four records", async || records().len() == 4).await;
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for record in records() {
+        match record {
+            TraceRecord::SubBefore(record) => {
+                assert_eq!((record.group.as_str(), record.keys.as_deref()), (group.as_str(), Some("k")));
+                assert_eq!(record.message_id, receipt.message_id().as_str());
+                before.push((record.retries, record.request_id));
+            }
+            TraceRecord::SubAfter(record) => {
+                assert_eq!(record.message_id, receipt.message_id().as_str());
+                after.push((record.code, record.success, record.request_id));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    before.sort();
+    after.sort_by_key(|(_, success, _)| *success);
+    assert_eq!((before[0].0, before[1].0), (0, 1));
+    assert_eq!((after[0].0, after[0].1, after[1].0, after[1].1), (4, false, 0, true));
+    assert_eq!((&before[0].1, &before[1].1), (&after[0].2, &after[1].2), "paired");
+    assert_ne!(before[0].1, before[1].1);
+    sender.shutdown().await.unwrap();
+}

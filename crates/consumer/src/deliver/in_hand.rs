@@ -33,6 +33,8 @@ pub(crate) fn take(core: &Arc<Core>) -> Option<(ReceivedMessage, InHand)> {
 pub(crate) struct InHand {
     core: Arc<Core>,
     queue: Arc<Queue>,
+    /// The number of the call, for interceptors.
+    call: u64,
     began: Instant,
 }
 
@@ -40,15 +42,15 @@ impl InHand {
     fn of(core: &Arc<Core>, queue: Arc<Queue>, message: &ReceivedMessage) -> Self {
         queue.running.fetch_add(1, Ordering::AcqRel);
         core.running.fetch_add(1, Ordering::AcqRel);
-        interceptor::before(core, &queue, slice::from_ref(message));
-        Self { core: core.clone(), queue, began: Instant::now() }
+        let call = interceptor::before(core, &queue, slice::from_ref(message));
+        Self { core: core.clone(), queue, call, began: Instant::now() }
     }
 
     pub(crate) fn settle(self, message: ReceivedMessage, outcome: &Outcome) {
         let elapsed = self.began.elapsed();
         self.core.stats.handled(elapsed);
         let messages = slice::from_ref(&message);
-        interceptor::after(&self.core, &self.queue, messages, elapsed, slice::from_ref(outcome), false);
+        interceptor::after(&self.core, &self.queue, self.call, messages, elapsed, slice::from_ref(outcome), false);
         settle_later(&self.core, &self.queue, message, outcome);
     }
 }

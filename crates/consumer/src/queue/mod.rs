@@ -56,6 +56,8 @@ pub(crate) struct Status {
     pub(crate) max_offset: Option<u64>,
     pub(crate) last_progress: Option<Instant>,
     pub(crate) last_pull: Option<Instant>,
+    /// Since when it is owned.
+    pub(crate) began: Instant,
     /// Since when there is something to settle.
     pub(crate) busy_since: Option<Instant>,
 }
@@ -84,6 +86,7 @@ impl Queue {
                 max_offset: None,
                 last_progress: None,
                 last_pull: None,
+                began: Instant::now(),
                 busy_since: None,
             }),
         })
