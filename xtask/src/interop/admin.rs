@@ -203,9 +203,14 @@ impl<'a> Subject<'a> {
             }
             Ok(counted || report.rows(&["#Topic", "#Pull RT"]).is_empty())
         })?;
-        let mut problems = self.property_problems(&report);
+        let mut problems = Vec::new();
+        report.expect("#Consumer Properties#", &mut problems);
+        if !problems.is_empty() {
+            return Ok(problems);
+        }
+        problems.extend(self.property_problems(&report));
         for (number, topic) in [("001", format!("%RETRY%{}", self.group)), ("002", self.setup.topic.clone())] {
-            report.expect(&format!("\n{number} Topic: {topic} "), &mut problems);
+            report.expect(&format!("{number} Topic: {topic} "), &mut problems);
         }
         problems.extend(self.queue_problems(&report)?);
         match rates(&report).as_slice() {
@@ -231,7 +236,7 @@ impl<'a> Subject<'a> {
         for (name, expected) in expected {
             let value = report.value(name);
             if value != Some(expected) {
-                problems.push(format!("property {name} is {value:?}, not {expected:?}{}", report.why()));
+                problems.push(format!("property {name} is {value:?}, not {expected:?}"));
             }
         }
         let number = |name| report.value(name).and_then(|value| value.parse::<u64>().ok());
