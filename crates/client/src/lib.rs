@@ -115,7 +115,7 @@ pub mod producer {
 ///   settled, or settled and not stored, when a member dies comes again, with the same [`id`](crate::ReceivedMessage::id).
 /// - **An error, a panic and a handler that takes too long** ([`handler_timeout`](consumer::PushConsumerBuilder::handler_timeout)) are failures of
 ///   the message. Its future is dropped before the message is given back, so it does not run twice at once; only a
-///   [`blocking`](crate::blocking) closure cannot be dropped.
+///   [`blocking`] closure cannot be dropped.
 /// - **Where a group begins** for which nothing is stored, [`consume_from`](consumer::PushConsumerBuilder::consume_from) says, meant literally. An
 ///   offset that cannot be read starts nothing.
 /// - **Order** is kept by locks of brokers, won before the first delivery. When a lock can no longer be proven, nothing is handed out
