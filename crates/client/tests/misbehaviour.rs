@@ -225,3 +225,33 @@ async fn s4_what_all_consumers_of_a_client_keep_together_is_bounded_and_everythi
     assert!(!exceeded.load(Ordering::SeqCst));
     soon(cluster.until(|_| consumers.iter().all(|consumer| consumer.health().buffered_bytes == 0))).await;
 }
+
+/// R-I6: a body counts as large as it is in memory, not as small as it travelled. Seen to fail with buffers that counted what came.
+#[tokio::test(start_paused = true)]
+async fn bodies_that_were_unpacked_count_in_the_limits_as_large_as_they_are() {
+    const BODY: usize = 256 << 10;
+    let cluster = TestCluster::builder().in_memory().topic("Orders", 1).start().await.expect("it starts");
+    let client = client_of(&cluster).connect().await.expect("it connects");
+    let producer = client.producer("shop").compression(Compression::zlib()).build().await.expect("it builds");
+    for _ in 0..16 {
+        soon(producer.send(Message::new("Orders", vec![0; BODY]))).await.expect("it is stored");
+    }
+    let gate = Arc::new(Semaphore::new(0));
+    let listener = {
+        let gate = gate.clone();
+        move |_: ReceivedMessage| {
+            let gate = gate.clone();
+            async move { gate.acquire().await.expect("it stays open").forget() }
+        }
+    };
+    let consumer = client.push_consumer("billing").subscribe("Orders", "*").consume_from(ConsumeFrom::Earliest);
+    let consumer = consumer.pull_batch(1).queue_buffer_bytes(4 * BODY).concurrent(listener);
+    let consumer = consumer.build().await.expect("it builds");
+    let is_full = |state: &QueueState| *state == QueueState::FlowControlled { limit: "queue_buffer_bytes" };
+    soon(cluster.until(|_| consumer.health().queues.iter().any(|queue| is_full(&queue.state)))).await;
+    let kept = consumer.health().buffered_bytes;
+    assert!((4 * BODY..5 * BODY + 16_384).contains(&kept), "{kept}");
+    gate.add_permits(16);
+    soon(cluster.until(|_| client.metrics().consumed == 16 && consumer.health().buffered_bytes == 0)).await;
+    client.shutdown().await.expect("it ends");
+}

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use ferrocket_backend::{BoxFuture, Outcome, PullOutcome, PullRequest, Pulled, Pulls};
-use ferrocket_model::{ErrorKind, Failure, FilterKind};
+use ferrocket_model::{ErrorKind, Failure, FilterKind, ReceivedMessage};
 use ferrocket_protocol::{
     ResponseCode,
     request::{Pull, PullAnswer, PullFlags, PullHeader},
@@ -39,6 +39,13 @@ impl Pulls for RemotingBackend {
     }
 }
 
+/// What bodies take that are no views of the answer: those that were decompressed (R-I6).
+fn unpacked(answer: &[u8], messages: &[ReceivedMessage]) -> usize {
+    let views = answer.as_ptr_range();
+    let bodies = messages.iter().map(ReceivedMessage::body);
+    bodies.filter(|body| !views.contains(&body.as_ptr())).map(|body| body.len()).sum()
+}
+
 impl RemotingBackend {
     fn pulled(&self, request: &PullRequest<'_>, answer: PullAnswer) -> Outcome<Pulled> {
         let queue = &request.source.queue;
@@ -70,7 +77,7 @@ impl RemotingBackend {
             if messages.is_empty() {
                 pulled.outcome = PullOutcome::Filtered;
             } else {
-                pulled.retained_bytes = answer.messages.len();
+                pulled.retained_bytes = answer.messages.len() + unpacked(&answer.messages, &messages);
             }
             pulled.messages = messages;
         }
