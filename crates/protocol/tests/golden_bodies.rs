@@ -9,15 +9,15 @@ mod common;
 use std::{collections::BTreeSet, net::IpAddr};
 
 use bytes::{Bytes, BytesMut};
-use common::{Case, bytes, cases, int, map, text};
+use common::{Case, answer, bytes, cases, int, map, text};
 use ferrocket_model::{Filter, OffsetId, Topic, properties};
 use ferrocket_protocol::{
-    DecodeError, HeaderFormat, NoFields, Request, Response, ResponseCode, body,
+    Request, body,
     body::{
         CheckClientData, DirectOutcome, DirectResult, HeartbeatData, LockData, LockedQueues, RunningInfo,
         SubscriptionData, TopicRoute,
     },
-    body_crc, encode_response,
+    body_crc,
     message::{BatchRecords, StoredMessage, StoredMessages, StoredParts, SysFlag, push_batch_record, write_stored},
     normalize_json,
     request::{CheckClient, ConsumerList, ConsumerStatus, LockBatch, ResetOffsets, ResetOffsetsHeader, UnlockBatch},
@@ -372,13 +372,6 @@ fn subscriptions_are_read_and_written_as_java_does() {
         ran += 1;
     }
     assert_eq!(ran, 2);
-}
-
-fn answer<R: Response>(body: Bytes) -> Result<R, DecodeError> {
-    let mut out = BytesMut::new();
-    let done = encode_response(1, ResponseCode::SUCCESS, None, &NoFields, body, HeaderFormat::Json, &mut out).unwrap();
-    assert_eq!(done.body, None);
-    R::read(common::command(&out).unwrap())
 }
 
 #[test]

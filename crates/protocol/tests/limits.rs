@@ -4,7 +4,7 @@
 mod common;
 
 use bytes::{Bytes, BytesMut};
-use common::{AnyRequest, Map, command};
+use common::{AnyRequest, Map, answer, command};
 use ferrocket_model::MessageQueue;
 use ferrocket_protocol::{
     Command, DecodeError, EncodeError, Frame, HeaderFormat, RequestHead,
@@ -12,7 +12,7 @@ use ferrocket_protocol::{
     encode_request, limits,
     message::{BatchRecords, StoredMessages},
     normalize_json,
-    request::{ResetOffsets, ResetOffsetsHeader},
+    request::{ConsumerList, ResetOffsets, ResetOffsetsHeader},
 };
 use serde_json::Value;
 
@@ -343,6 +343,17 @@ fn r14_queue_numbers_of_a_route_are_limited() {
     assert!(route.publish_queues(&topic).len() <= 4 * limit);
     let body = br#"{"queueDatas":[{"brokerName":"b","perm":6,"readQueueNums":-1,"writeQueueNums":1}]}"#;
     assert!(TopicRoute::read_body(body).is_err());
+}
+
+/// S4: what a body makes us keep is bounded.
+#[test]
+fn s4_a_group_of_too_many_members_is_an_error() {
+    let read = |count: usize| {
+        let body = format!("{{\"consumerIdList\":[{}\"\"]}}", "\"\",".repeat(count - 1));
+        answer::<ConsumerList>(body.into()).map(|list| list.consumer_id_list.len())
+    };
+    assert_eq!(read(limits::MAX_BODY_ENTRIES), Ok(limits::MAX_BODY_ENTRIES));
+    assert!(read(limits::MAX_BODY_ENTRIES + 1).is_err());
 }
 
 /// R16: what does not fit the wire is refused, and the buffer is as it was.

@@ -13,7 +13,7 @@ mod running_info;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
-use crate::{DecodeError, normalize_json};
+use crate::{DecodeError, limits::MAX_BODY_ENTRIES, normalize_json};
 
 pub(crate) use queues::{read_offsets, read_status, write_offset_list, write_offsets, write_status};
 pub(crate) use reader::Reader;
@@ -29,6 +29,14 @@ pub use running_info::{PopQueueInfo, QueueInfo, RunningInfo, TopicStatus};
 pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
     let standard = normalize_json(body)?;
     serde_json::from_slice(&standard).map_err(|error| DecodeError::Body(error.to_string()))
+}
+
+/// Whether so many entries of one kind may be kept of a body.
+pub(crate) fn limit(count: usize, what: &str) -> Result<(), DecodeError> {
+    if count <= MAX_BODY_ENTRIES {
+        return Ok(());
+    }
+    Err(DecodeError::Body(format!("more than {MAX_BODY_ENTRIES} {what}")))
 }
 
 /// Writes a body. Our body types have text keys only, so this cannot fail; an empty body would be refused by every server.

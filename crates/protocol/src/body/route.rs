@@ -7,14 +7,12 @@ use bytes::Bytes;
 use ferrocket_model::{MessageQueue, Topic, java_string_order};
 use serde::Serialize;
 
-use super::{Reader, queues::MAX_QUEUES};
+use super::{Reader, limit, queues::MAX_QUEUES};
 use crate::{Command, DecodeError, Response};
 
 const PERM_READ: i32 = 4;
 const PERM_WRITE: i32 = 2;
 const PERM_INHERIT: i32 = 1;
-/// The most brokers. An entry of three bytes becomes one of a hundred.
-const MAX_BROKERS: usize = 65_536;
 
 /// Where the queues of a topic are, as the name server says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,7 +61,8 @@ impl BrokerAddresses {
         self.slaves.get(&id).or_else(|| self.slaves.get(&id.checked_add(1)?)).map(String::as_str)
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    /// Counts its addresses to those that were read before.
+    fn read(reader: &mut Reader<'_>, addresses: &mut usize) -> Result<Self, DecodeError> {
         let mut broker = Self::default();
         reader.object(&mut |reader, key| {
             match key {
@@ -72,6 +71,8 @@ impl BrokerAddresses {
                 "brokerAddrs" => reader.object(&mut |reader, id| {
                     let id: u64 = id.parse().map_err(|_| DecodeError::Body(format!("{id:.40} is no broker id")))?;
                     let Some(address) = reader.text()?.map(Cow::into_owned) else { return Ok(()) };
+                    *addresses += 1;
+                    limit(*addresses, "addresses of brokers")?;
                     match id {
                         0 => broker.master = Some(address),
                         id => drop(broker.slaves.insert(id, address)),
@@ -218,16 +219,16 @@ impl TopicRoute {
     ///
     /// When it is neither.
     pub fn read_body(body: &[u8]) -> Result<Self, DecodeError> {
-        let mut route = Self::default();
+        let (mut route, mut addresses) = (Self::default(), 0);
         Reader::read(body, &mut |reader, key| {
             match key {
                 "brokerDatas" => reader.list(&mut |reader| {
-                    route.brokers.push(BrokerAddresses::read(reader)?);
-                    limit(route.brokers.len())
+                    route.brokers.push(BrokerAddresses::read(reader, &mut addresses)?);
+                    limit(route.brokers.len(), "brokers")
                 })?,
                 "queueDatas" => reader.list(&mut |reader| {
                     route.queue_data.push(QueueData::read(reader)?);
-                    limit(route.queue_data.len())
+                    limit(route.queue_data.len(), "brokers with queues")
                 })?,
                 "orderTopicConf" => route.order_conf = reader.text()?.map(Cow::into_owned),
                 "topicQueueMappingByBroker" => reader.object(&mut |reader, _| {
@@ -251,13 +252,6 @@ impl TopicRoute {
         sorted.sort_by(|one, two| java_string_order(&one.broker_name, &two.broker_name));
         sorted
     }
-}
-
-fn limit(brokers: usize) -> Result<(), DecodeError> {
-    if brokers <= MAX_BROKERS {
-        return Ok(());
-    }
-    Err(DecodeError::Body(format!("a route of more than {MAX_BROKERS} brokers")))
 }
 
 fn queues(topic: &Topic, broker: &str, count: u32) -> impl Iterator<Item = MessageQueue> {
@@ -293,15 +287,33 @@ struct WireBroker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MAX_BODY_ENTRIES;
 
     /// S4: what a body makes us keep is bounded.
     #[test]
     fn a_route_of_too_many_brokers_is_an_error() {
         for list in ["brokerDatas", "queueDatas"] {
             let of = |count: usize| format!("{{\"{list}\":[{}{{}}]}}", "{},".repeat(count - 1));
-            assert!(TopicRoute::read_body(of(MAX_BROKERS).as_bytes()).is_ok());
-            assert!(TopicRoute::read_body(of(MAX_BROKERS + 1).as_bytes()).is_err());
+            assert!(TopicRoute::read_body(of(MAX_BODY_ENTRIES).as_bytes()).is_ok());
+            assert!(TopicRoute::read_body(of(MAX_BODY_ENTRIES + 1).as_bytes()).is_err());
         }
+    }
+
+    /// S4: of one broker, and of many together.
+    #[test]
+    fn a_route_of_too_many_addresses_is_an_error() {
+        let broker = |ids: std::ops::Range<usize>| {
+            let addresses: Vec<_> = ids.map(|id| format!("{id}:\"a\"")).collect();
+            format!("{{\"brokerAddrs\":{{{}}}}}", addresses.join(","))
+        };
+        let read = |brokers: &[String]| {
+            TopicRoute::read_body(format!("{{\"brokerDatas\":[{}]}}", brokers.join(",")).as_bytes())
+        };
+        assert!(read(&[broker(0..MAX_BODY_ENTRIES)]).is_ok());
+        assert!(read(&[broker(0..MAX_BODY_ENTRIES + 1)]).is_err());
+        let some = broker(0..64);
+        assert!(read(&vec![some.clone(); MAX_BODY_ENTRIES / 64]).is_ok());
+        assert!(read(&vec![some; MAX_BODY_ENTRIES / 64 + 1]).is_err());
     }
 
     /// S4: the largest lists that are read take no time that grows with their product.
@@ -309,7 +321,7 @@ mod tests {
     fn the_queues_of_the_largest_route_are_found_soon() {
         let broker = BrokerAddresses::new("x", "c", "127.0.0.1:1");
         let queue = QueueData { broker_name: "y".to_owned(), perm: 7, ..QueueData::default() };
-        let route = TopicRoute::new(vec![broker; MAX_BROKERS], vec![queue; MAX_BROKERS]);
+        let route = TopicRoute::new(vec![broker; MAX_BODY_ENTRIES], vec![queue; MAX_BODY_ENTRIES]);
         let (done, ended) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let topic = Topic::from("t");

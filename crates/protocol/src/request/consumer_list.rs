@@ -41,7 +41,7 @@ impl Response for ConsumerList {
             }
             reader.list(&mut |reader| {
                 found.consumer_id_list.push(reader.owned_text()?);
-                Ok(())
+                body::limit(found.consumer_id_list.len(), "members of a group")
             })
         })?;
         Ok(found)

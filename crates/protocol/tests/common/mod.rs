@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use ferrocket_protocol::{
-    Command, FieldSink, Frame, HeaderFormat, ReadRequest, Request, RequestCode, RequestHead, WriteFields,
-    encode_request, limits,
+    Command, DecodeError, FieldSink, Frame, HeaderFormat, NoFields, ReadRequest, Request, RequestCode, RequestHead,
+    Response, ResponseCode, WriteFields, encode_request, encode_response, limits,
 };
 use serde_json::Value;
 
@@ -74,11 +74,19 @@ pub(crate) fn bytes(value: &Value, key: &str) -> Bytes {
 }
 
 /// The one command in these bytes, and nothing else.
-pub(crate) fn command(frame: &[u8]) -> Result<Command, ferrocket_protocol::DecodeError> {
+pub(crate) fn command(frame: &[u8]) -> Result<Command, DecodeError> {
     let mut buffer = BytesMut::from(frame);
     let frame = Frame::decode(&mut buffer, limits::MAX_FRAME_BYTES)?.expect("a whole frame");
     assert!(buffer.is_empty(), "bytes behind the frame");
     Command::read(frame)
+}
+
+/// What an answer with this body is read as.
+pub(crate) fn answer<R: Response>(body: Bytes) -> Result<R, DecodeError> {
+    let mut out = BytesMut::new();
+    let done = encode_response(1, ResponseCode::SUCCESS, None, &NoFields, body, HeaderFormat::Json, &mut out).unwrap();
+    out.extend_from_slice(&done.body.unwrap_or_default()); // a large one travels behind its frame
+    R::read(command(&out).unwrap())
 }
 
 pub(crate) type Map = BTreeMap<String, String>;
