@@ -18,6 +18,6 @@ pub const READ_AHEAD_BYTES: usize = 64 * 1024;
 /// Bodies up to this size are copied behind their header; larger ones travel as a segment of their own. Measured: below
 /// 4 KiB a copy is cheaper than a vectored write.
 pub const COPY_BODY_BYTES: usize = 4 * 1024;
-/// The most entries of one kind that are kept of a body: brokers, addresses, queues, members. An entry of three bytes on the wire
+/// The most entries of one kind that are kept of a body: brokers, addresses, members. An entry of three bytes on the wire
 /// becomes one of a hundred in memory.
 pub const MAX_BODY_ENTRIES: usize = 65_536;

@@ -2,7 +2,11 @@ use bytes::Bytes;
 use ferrocket_model::MessageQueue;
 use serde::{Deserialize, Serialize};
 
-use super::{nullable, queues::list as queues};
+use super::{
+    Reader, nullable,
+    queues::{list as queues, read_list},
+};
+use crate::DecodeError;
 
 /// Who wants to lock or unlock which queues.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,8 +27,7 @@ pub struct LockData {
 }
 
 /// The queues that the asker holds locks of now.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[doc(alias = "LockBatchResponseBody")]
 pub struct LockedQueues {
     /// Those of the queues in the request that are locked for the asker.
@@ -36,5 +39,31 @@ impl LockedQueues {
     /// The body of the answer.
     pub fn to_body(&self) -> Bytes {
         super::write(self)
+    }
+
+    pub(crate) fn read_body(body: &[u8]) -> Result<Self, DecodeError> {
+        let mut locked = Vec::new();
+        Reader::read(body, &mut |reader, key| match key {
+            "lockOKMQSet" => read_list(reader, &mut locked),
+            _ => reader.skip(),
+        })?;
+        Ok(Self { locked })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::queues::MAX_QUEUES, *};
+
+    /// S4: what a body makes us keep is bounded.
+    #[test]
+    fn too_many_locked_queues_are_an_error() {
+        let queue = r#"{"brokerName":"b","queueId":1,"topic":"t"},"#;
+        let read = |count: usize| {
+            let body = format!("{{\"lockOKMQSet\":[{}]}}", queue.repeat(count));
+            LockedQueues::read_body(body.as_bytes()).map(|queues| queues.locked.len())
+        };
+        assert_eq!(read(MAX_QUEUES), Ok(MAX_QUEUES));
+        assert!(read(MAX_QUEUES + 1).is_err());
     }
 }

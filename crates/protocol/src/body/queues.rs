@@ -120,6 +120,17 @@ fn push_value<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     let _ = serde_json::to_writer(out, value);
 }
 
+/// A list of queues.
+pub(super) fn read_list(reader: &mut Reader<'_>, found: &mut Vec<MessageQueue>) -> Result<(), DecodeError> {
+    reader.list(&mut |reader| {
+        let mut entry = Entry::default();
+        reader.object(&mut |reader, key| entry.field(reader, key))?;
+        limit(found.len())?;
+        found.push(entry.queue()?);
+        Ok(())
+    })
+}
+
 fn read_table(reader: &mut Reader<'_>, found: &mut Vec<(MessageQueue, u64)>) -> Result<(), DecodeError> {
     reader.object(&mut |reader, key| {
         let queue = read_key(key)?;

@@ -62,6 +62,6 @@ lock_request! {
 
 impl Response for LockedQueues {
     fn read(command: Command) -> Result<Self, DecodeError> {
-        body::read(command.body())
+        Self::read_body(command.body())
     }
 }
