@@ -33,8 +33,10 @@ impl<F: WriteFields> WriteFields for WithRegion<F> {
 pub(crate) enum Handled {
     /// It is done.
     Now(Answer),
-    /// It waits for something; meanwhile the connection goes on.
+    /// It waits for something; meanwhile the connection goes on. Ends with it.
     Later(BoxFuture<'static, Answer>),
+    /// As [`Later`](Self::Later), but done to its end also when nobody is there any more to hear of it.
+    Surely(BoxFuture<'static, Answer>),
     /// It is done, and nobody ever hears of it.
     Never,
 }

@@ -105,13 +105,12 @@ impl Connection {
         let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         self.asked.lock().insert(opaque, sender);
+        let _asked = Asked { connection: self, opaque };
         self.send_request(request, &RequestHead::new(opaque, HeaderFormat::Json));
-        let answer = tokio::select! {
+        tokio::select! {
             answer = tokio::time::timeout(ANSWER_WITHIN, answer) => answer.ok().and_then(Result::ok),
             () = self.life.cancelled() => None,
-        };
-        self.asked.lock().remove(&opaque);
-        answer
+        }
     }
 
     /// The client answered; if nobody waits for it any more, nobody learns of it.
@@ -142,5 +141,34 @@ impl Connection {
     /// At once, whatever was to be written.
     pub(crate) fn close(&self) {
         self.life.cancel();
+    }
+}
+
+/// Somebody waits for an answer of the client, until this is dropped.
+struct Asked<'a> {
+    connection: &'a Connection,
+    opaque: i32,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.connection.asked.lock().remove(&self.opaque);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferrocket_protocol::request::GetRoute;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stops_waiting_for_an_answer_leaves_nothing_behind() {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let (connection, _outbox) = Connection::new(1, peer, CancellationToken::new());
+        let question = GetRoute::new("T");
+        let asking = connection.ask(&question);
+        assert!(tokio::time::timeout(Duration::from_secs(1), asking).await.is_err());
+        assert!(connection.asked.lock().is_empty());
     }
 }

@@ -129,8 +129,13 @@ impl Door {
         let life = self.life.child_token();
         let (connection, outbox) = Connection::new(self.shared.next_number(), peer, life.clone());
         let (mut reader, mut writer) = tokio::io::split(stream);
-        let guest =
-            Guest { shared: self.shared.clone(), service: self.service.clone(), connection, gate: self.gate.clone() };
+        let guest = Guest {
+            shared: self.shared.clone(),
+            service: self.service.clone(),
+            connection,
+            server: self.life.clone(),
+            gate: self.gate.clone(),
+        };
         self.shared.observer.connected();
         tokio::spawn(async move {
             tokio::select! {
@@ -165,6 +170,8 @@ struct Guest {
     shared: Arc<Shared>,
     service: Arc<dyn Service>,
     connection: Arc<Connection>,
+    /// Cancelled when the server ends.
+    server: CancellationToken,
     gate: watch::Receiver<bool>,
 }
 
@@ -249,11 +256,16 @@ impl Guest {
             (Some(Handled::Now(answer)), None) => reply.finish(&verdict.action, Some(&answer)),
             (handled, delay) => {
                 let observer = self.shared.observer.clone();
+                let life = match handled {
+                    Some(Handled::Surely(_)) => &self.server,
+                    _ => &self.connection.life,
+                };
+                let life = life.clone();
                 let work = async move {
                     let answer = match handled {
                         None | Some(Handled::Never) => None,
                         Some(Handled::Now(answer)) => Some(answer),
-                        Some(Handled::Later(work)) => Some(work.await),
+                        Some(Handled::Later(work) | Handled::Surely(work)) => Some(work.await),
                     };
                     if let Some(delay) = delay {
                         tokio::time::sleep(delay).await;
@@ -261,7 +273,7 @@ impl Guest {
                     reply.finish(&verdict.action, answer.as_ref());
                     observer.ring();
                 };
-                tokio::spawn(self.connection.life.clone().run_until_cancelled_owned(work));
+                tokio::spawn(life.run_until_cancelled_owned(work));
             }
         }
         self.shared.observer.ring();

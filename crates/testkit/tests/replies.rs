@@ -97,6 +97,17 @@ async fn a_replier_learns_that_the_asker_refused_or_left_or_was_never_there() {
     assert_eq!(cluster.messages(REPLY_TOPIC).len(), 4, "but an empty one is not stored");
 }
 
+/// A broker does not stop in the middle of a reply because the replier left.
+#[tokio::test]
+async fn a_reply_is_stored_also_when_the_replier_is_gone_by_then() {
+    let cluster = in_memory().await;
+    let (mut asking, answering, _, push) = pushed(&cluster).await;
+    drop(answering);
+    soon(cluster.until(|cluster| cluster.connections() == 1)).await;
+    acknowledge(&mut asking, &push, ResponseCode::SUCCESS).await;
+    soon(cluster.until(|cluster| cluster.messages(REPLY_TOPIC).len() == 1)).await;
+}
+
 /// Measured on 5.5.0: one connection per client id, the last that joined a group; lost when any connection of that id leaves one.
 #[tokio::test]
 async fn replies_go_to_the_connection_that_joined_a_group_last_until_another_one_leaves() {

@@ -30,7 +30,7 @@ impl Broker {
     /// Pushes a reply to the client that asked, stores it, and then answers the replier.
     pub(super) fn reply(self: Arc<Self>, connection: &Arc<Connection>, command: &Command) -> Handled {
         match self.prepare(connection, command) {
-            Ok((header, draft)) => Handled::Later(Box::pin(async move {
+            Ok((header, draft)) => Handled::Surely(Box::pin(async move {
                 let failure = self.push(&header, &draft).await.err();
                 let mut state = self.state.lock();
                 // Also one that nobody got; and the answer says where, whatever became of it.
