@@ -37,6 +37,9 @@ func request(nameServer, topic string, count int) error {
 		putReply(made, answer.Body)
 		print(made)
 	}
+	// The client wakes us before it tells the broker that the reply has come. When it ends in between, the broker tells the replier
+	// that it has not.
+	time.Sleep(time.Second)
 	return by.Shutdown()
 }
 
