@@ -15,7 +15,7 @@ pub struct PullRequest<'a> {
     pub subscription: &'a Subscription,
     /// Where to begin.
     pub offset: u64,
-    /// Stored as consumed along the way, if given: the next offset to consume.
+    /// Stored as consumed along the way, if given and if the server that is asked keeps progress: the next offset to consume.
     pub commit: Option<u64>,
     /// The most messages to take.
     pub max_messages: u32,
@@ -53,12 +53,14 @@ pub struct Pulled {
     pub max_offset: u64,
     /// The receive buffer that the messages keep alive.
     pub retained_bytes: usize,
+    /// What of the request's commit was stored.
+    pub committed: Option<u64>,
 }
 
 impl Pulled {
     /// An answer without messages.
     pub fn empty(outcome: PullOutcome, next_offset: u64, min_offset: u64, max_offset: u64) -> Self {
-        Self { outcome, messages: Vec::new(), next_offset, min_offset, max_offset, retained_bytes: 0 }
+        Self { outcome, messages: Vec::new(), next_offset, min_offset, max_offset, retained_bytes: 0, committed: None }
     }
 }
 

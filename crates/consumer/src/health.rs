@@ -82,7 +82,8 @@ pub enum QueueState {
         /// Since when.
         since: Instant,
     },
-    /// The first message has been in a listener, or waited for its next attempt, for a minute or longer.
+    /// The first message has been in a listener, or waited for its next attempt, for a minute or longer; or a record of the broker
+    /// cannot be read at all.
     StuckAt {
         /// Its offset.
         offset: u64,

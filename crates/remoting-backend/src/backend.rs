@@ -221,6 +221,14 @@ pub(crate) fn unknown_broker(broker: &BrokerName, operation: impl Into<String>) 
     )
 }
 
+/// A broker whose master is needed and is not there.
+pub(crate) fn no_master(broker: &BrokerName, operation: impl Into<String>) -> Failure {
+    Failure::new(ErrorKind::BrokerUnreachable, operation)
+        .with_detail("no route names a master of this broker; its slaves cannot do this")
+        .with_broker(broker)
+        .with_remedy(Remedy::RefreshRoute)
+}
+
 /// Asks the source every two minutes, and sooner while no name server answers.
 async fn ask_source(shared: std::sync::Weak<Shared>) {
     let mut asked = Instant::now();

@@ -5,7 +5,7 @@ use ferrocket_protocol::{
     request::{LockBatch, UnlockBatch},
 };
 
-use crate::{RemotingBackend, backend::unknown_broker};
+use crate::{RemotingBackend, backend::no_master};
 
 impl Locks for RemotingBackend {
     fn lock<'a>(
@@ -18,7 +18,7 @@ impl Locks for RemotingBackend {
             let operation = || format!("lock {} queues of broker {broker} for group {group}", queues.len());
             // Only masters lock.
             let Some(address) = self.shared.brokers.master(broker) else {
-                return Err(unknown_broker(broker, operation()));
+                return Err(Box::new(no_master(broker, operation())));
             };
             let request = LockBatch::new(&self.lock_data(group, queues));
             let timeout = self.shared.request_timeout;
@@ -44,7 +44,7 @@ impl Locks for RemotingBackend {
         Box::pin(async move {
             let operation = || format!("unlock {} queues of broker {broker} for group {group}", queues.len());
             let Some(address) = self.shared.brokers.master(broker) else {
-                return Err(unknown_broker(broker, operation()));
+                return Err(Box::new(no_master(broker, operation())));
             };
             let request = UnlockBatch::new(&self.lock_data(group, queues));
             self.shared.call(broker, &address, &request, self.shared.request_timeout, operation).await

@@ -1,7 +1,4 @@
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use ferrocket_backend::{BoxFuture, Offsets, Outcome};
 use ferrocket_model::{Failure, Group, MessageQueue};
@@ -10,7 +7,7 @@ use ferrocket_protocol::{
     request::{CommitOffset, GetMaxOffset, GetMinOffset, QueryOffset, SearchOffset},
 };
 
-use crate::{RemotingBackend, backend::unknown_broker};
+use crate::{RemotingBackend, backend::no_master};
 
 impl Offsets for RemotingBackend {
     fn committed<'a>(&'a self, group: &'a Group, queue: &'a MessageQueue) -> BoxFuture<'a, Outcome<Option<u64>>> {
@@ -23,7 +20,7 @@ impl Offsets for RemotingBackend {
             request.broker = Some(queue.broker().to_string());
             request.zero_if_not_found = Some(false);
             let operation = || format!("read the offset of group {group} in {queue}");
-            self.ask(queue, &request, operation, false).await.map(|found| found.0)
+            self.ask(queue, &request, operation).await.map(|found| found.0)
         })
     }
 
@@ -32,18 +29,18 @@ impl Offsets for RemotingBackend {
             let names = &self.shared.names;
             let mut request = CommitOffset::new(offset, &*names.group(group), queue.id(), &*names.topic(queue.topic()));
             request.broker = Some(queue.broker().to_string());
-            self.ask(queue, &request, || format!("commit offset {offset} of group {group} in {queue}"), false).await
+            self.ask(queue, &request, || format!("commit offset {offset} of group {group} in {queue}")).await
         })
     }
 
     fn earliest<'a>(&'a self, queue: &'a MessageQueue) -> BoxFuture<'a, Outcome<u64>> {
         let request = GetMinOffset::new(self.shared.names.queue(queue));
-        Box::pin(async move { self.ask(queue, &request, || format!("read the first offset of {queue}"), true).await })
+        Box::pin(async move { self.ask(queue, &request, || format!("read the first offset of {queue}")).await })
     }
 
     fn latest<'a>(&'a self, queue: &'a MessageQueue) -> BoxFuture<'a, Outcome<u64>> {
         let request = GetMaxOffset::new(self.shared.names.queue(queue));
-        Box::pin(async move { self.ask(queue, &request, || format!("read the last offset of {queue}"), true).await })
+        Box::pin(async move { self.ask(queue, &request, || format!("read the last offset of {queue}")).await })
     }
 
     fn at_time<'a>(&'a self, queue: &'a MessageQueue, time: SystemTime) -> BoxFuture<'a, Outcome<u64>> {
@@ -54,25 +51,21 @@ impl Offsets for RemotingBackend {
             &*self.shared.names.topic(queue.topic()),
         );
         request.broker = Some(queue.broker().to_string());
-        Box::pin(
-            async move { self.ask(queue, &request, || format!("search an offset by time in {queue}"), true).await },
-        )
+        Box::pin(async move { self.ask(queue, &request, || format!("search an offset by time in {queue}")).await })
     }
 }
 
 impl RemotingBackend {
-    /// Asks the master; offsets of groups also a slave, when there is no master.
+    /// Asks the master: what a slave knows of a group may be old, and what it is told is lost with its next copy (CON-BUG-29).
     async fn ask<R: Request + Sync>(
         &self,
         queue: &MessageQueue,
         request: &R,
         operation: impl FnOnce() -> String,
-        master_only: bool,
     ) -> Outcome<R::Response> {
-        let brokers = &self.shared.brokers;
-        let address: Option<Arc<str>> =
-            if master_only { brokers.master(queue.broker()) } else { brokers.any(queue.broker()) };
-        let Some(address) = address else { return Err(unknown_broker(queue.broker(), operation())) };
+        let Some(address) = self.shared.brokers.master(queue.broker()) else {
+            return Err(Box::new(no_master(queue.broker(), operation()).with_topic(queue.topic())));
+        };
         let timeout = self.shared.request_timeout;
         let answer = self.shared.call(queue.broker(), &address, request, timeout, operation).await;
         answer.map_err(|failure: Box<Failure>| Box::new(failure.with_topic(queue.topic())))

@@ -20,13 +20,17 @@ impl Pulls for RemotingBackend {
             let Some(address) = self.shared.brokers.to_pull(queue) else {
                 return Err(unknown_broker(queue.broker(), operation()));
             };
+            // Slaves keep progress only until they copy the master's.
+            let is_master = self.shared.brokers.master(queue.broker()).is_some_and(|master| master == address);
+            let commit = request.commit.filter(|_| is_master);
             let timeout = request.wait + SUSPEND_SLACK;
-            let answer = self
-                .shared
-                .call_patiently(queue.broker(), &address, &self.pull_header(&request), timeout, operation)
-                .await;
-            match answer {
-                Ok(answer) => self.pulled(&request, answer),
+            let header = self.pull_header(&request, commit);
+            match self.shared.call_patiently(queue.broker(), &address, &header, timeout, operation).await {
+                Ok(answer) => {
+                    let mut pulled = self.pulled(&request, answer)?;
+                    pulled.committed = commit;
+                    Ok(pulled)
+                }
                 Err(failure) => {
                     // The broker does not know us (any more): it restarted, or another member's heartbeat came later.
                     if failure.kind() == ErrorKind::Conflict {
@@ -84,7 +88,7 @@ impl RemotingBackend {
         Ok(pulled)
     }
 
-    fn pull_header(&self, request: &PullRequest<'_>) -> Pull {
+    fn pull_header(&self, request: &PullRequest<'_>, commit: Option<u64>) -> Pull {
         let names = &self.shared.names;
         let queue = &request.source.queue;
         let suspend_ms = u64::try_from(request.wait.as_millis()).unwrap_or(u64::MAX);
@@ -92,11 +96,11 @@ impl RemotingBackend {
         if !request.wait.is_zero() {
             sys_flag |= PullFlags::SUSPEND;
         }
-        if request.commit.is_some() {
+        if commit.is_some() {
             sys_flag |= PullFlags::COMMIT_OFFSET;
         }
         let mut header = PullHeader::new(
-            request.commit.unwrap_or(0),
+            commit.unwrap_or(0),
             &*names.group(request.group),
             request.max_messages,
             queue.id(),

@@ -39,11 +39,12 @@ pub(super) async fn turn(core: &Arc<Core>, queue: &Arc<Queue>) {
         running.count(batch.len());
         let outcomes = call(core, queue, &batch).await;
         // The lock may have ended while the listener ran, also if it returned: what it did does not count then.
-        let is_ours = match &queue.lease {
+        let is_certain = match &queue.lease {
             Some(lease) => lease.certain().await,
             None => true,
         };
-        let Some(outcomes) = outcomes.filter(|_| is_ours) else {
+        // Nor when the offset was set anew meanwhile.
+        let Some(outcomes) = outcomes.filter(|_| is_certain && queue.is_owned()) else {
             put_back(queue, batch);
             break Some(DOUBT);
         };

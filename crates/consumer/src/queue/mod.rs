@@ -128,6 +128,14 @@ impl Queue {
         }
     }
 
+    /// Since when a record cannot be read, if so.
+    pub(crate) fn stuck_since(&self) -> Option<Instant> {
+        match self.status.lock().state {
+            QueueState::StuckAt { since, .. } => Some(since),
+            _ => None,
+        }
+    }
+
     /// What it does, or why it stands still.
     pub(crate) fn state(&self, now: Instant) -> QueueState {
         let front = {

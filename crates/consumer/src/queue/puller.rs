@@ -57,7 +57,7 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
         let Some(pulled) = unless_interrupted(queue, core.backend.pull(request)).await else { continue };
         match pulled {
             Ok(pulled) => {
-                if let Some(commit) = commit {
+                if let Some(commit) = pulled.committed {
                     core.progress.with(|table| table.written(queue.id(), commit));
                 }
                 queue.set_state(QueueState::Running);
@@ -76,7 +76,7 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
             }
             Err(failure) => {
                 tracing::debug!(queue = %queue.id(), %failure, "a pull failed");
-                tokio::time::sleep(note(core, queue, &failure).await).await;
+                tokio::time::sleep(note(core, queue, &failure, offset).await).await;
             }
         }
     }
@@ -137,7 +137,7 @@ fn wanted(core: &Core, mut messages: Vec<ReceivedMessage>) -> Vec<ReceivedMessag
 }
 
 /// Says why the queue stands still, and what to do about it. Returns how long to wait.
-async fn note(core: &Arc<Core>, queue: &Queue, failure: &Failure) -> Duration {
+async fn note(core: &Arc<Core>, queue: &Queue, failure: &Failure, offset: u64) -> Duration {
     match failure.kind() {
         ErrorKind::BrokerUnreachable => {
             let since = queue.away_since().unwrap_or_else(Instant::now);
@@ -157,6 +157,12 @@ async fn note(core: &Arc<Core>, queue: &Queue, failure: &Failure) -> Duration {
         ErrorKind::Conflict => {
             core.stack.backend.announce().await;
             FAILED_PAUSE
+        }
+        // A record that cannot be read stays unreadable: the queue stands there until somebody sets its offset.
+        ErrorKind::Undecodable => {
+            let since = queue.stuck_since().unwrap_or_else(Instant::now);
+            queue.set_state(QueueState::StuckAt { offset, since });
+            DENIED_PAUSE
         }
         _ => REFUSED_PAUSE,
     }
