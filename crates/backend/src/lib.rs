@@ -34,7 +34,8 @@ pub use inspection::{ConsumerPicture, DirectConsumption, DirectEnding, DirectVer
 pub use latency::{Latencies, LatencyHistogram};
 pub use locks::Locks;
 pub use membership::{
-    ConsumerGroups, ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, ServerEvent, Subscription,
+    ConsumerGroups, ConsumerMember, EventStream, GroupView, Joined, Member, MemberKind, Membership, ServerEvent,
+    Subscription,
 };
 pub use offsets::Offsets;
 pub use pull::{PullOutcome, PullRequest, Pulled, Pulls};

@@ -116,6 +116,15 @@ pub trait Membership {
     fn forget(&self, group: &Group, consumer: bool);
 }
 
+/// What servers take a consumer group for: by the newest word of any member.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupView {
+    /// Topics and filters.
+    pub subscriptions: Vec<(Topic, Filter)>,
+    /// Whether every member gets every message.
+    pub is_broadcast: bool,
+}
+
 /// Consumer groups, as their members see them.
 pub trait ConsumerGroups {
     /// Asks a broker of the topic whether it understands a filter, before it is used. Only filters that brokers compile need it.
@@ -124,6 +133,16 @@ pub trait ConsumerGroups {
     ///
     /// `InvalidArgument` or another verdict with the broker's text, when it does not; else when nobody could be asked.
     fn check_filter<'a>(&'a self, group: &'a Group, subscription: &'a Subscription) -> BoxFuture<'a, Outcome<()>>;
+
+    /// What servers take the group's subscriptions for, and whether for a broadcasting one. `topic` says where to ask.
+    ///
+    /// # Errors
+    ///
+    /// When no server could say.
+    fn group_view<'a>(&'a self, group: &'a Group, topic: &'a Topic) -> BoxFuture<'a, Outcome<GroupView>>;
+
+    /// Tells servers that this client has no consumer in a group (any more), unless it has one. Takes this long at most.
+    fn withdraw<'a>(&'a self, group: &'a Group, timeout: Duration) -> BoxFuture<'a, ()>;
 
     /// Changes what the consumer of a group wants, and tells the servers now. Does nothing when this client has none there.
     fn resubscribe<'a>(&'a self, group: &'a Group, subscriptions: Vec<Subscription>) -> BoxFuture<'a, ()>;

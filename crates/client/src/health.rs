@@ -43,6 +43,7 @@ impl Health {
             }
         }
         for consumer in &self.consumers {
+            problems.extend(consumer.warnings.iter().map(|warning| format!("group {}: {warning}", consumer.group)));
             for queue in &consumer.queues {
                 let (group, name) = (&consumer.group, &queue.queue);
                 match &queue.state {

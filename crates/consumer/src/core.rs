@@ -1,6 +1,6 @@
 use std::{
     any::Any,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -84,6 +84,12 @@ pub(crate) struct Core {
     pub(crate) leaving: Mutex<BTreeMap<MessageQueue, Arc<Queue>>>,
     /// Queues that are ours and cannot be started, with the reason.
     pub(crate) missing: Mutex<BTreeMap<MessageQueue, QueueState>>,
+    /// How many members the group has, by the last list.
+    pub(crate) members: AtomicUsize,
+    /// How often brokers did not know what this consumer wants, since that was looked at last.
+    pub(crate) evictions: AtomicUsize,
+    /// What is wrong with the group, by who has found it.
+    pub(crate) warnings: Mutex<BTreeMap<&'static str, BTreeSet<String>>>,
     /// Asks for a rebalance.
     pub(crate) rebalance: Notify,
     /// Brokers may have forgotten locks: they are asked for again at once.
@@ -166,6 +172,11 @@ impl Core {
         let mut queues: Vec<_> = self.queues.lock().values().cloned().collect();
         queues.extend(self.leaving.lock().values().cloned());
         queues
+    }
+
+    /// Replaces what somebody has found wrong with the group. Gives back what it was before.
+    pub(crate) fn warn(&self, by: &'static str, found: BTreeSet<String>) -> BTreeSet<String> {
+        self.warnings.lock().insert(by, found).unwrap_or_default()
     }
 
     /// Runs a task that ends with the consumer.
@@ -273,6 +284,7 @@ impl Core {
             buffered: self.buffered.messages(),
             buffered_bytes: self.buffered.bytes(),
             running_handlers: self.running.load(Ordering::Acquire),
+            warnings: self.warnings.lock().values().flatten().cloned().collect(),
         }
     }
 
@@ -355,7 +367,9 @@ pub(crate) async fn commit_regularly(core: Arc<Core>) {
         core.progress.flush(core.stack.request_timeout).await;
         if ended {
             let queues: Vec<_> = core.queues.lock().values().filter(|queue| queue.is_idle()).cloned().collect();
-            return locks::release(&core, &queues, core.stack.request_timeout).await;
+            locks::release(&core, &queues, core.stack.request_timeout).await;
+            // The others need not wait until brokers notice.
+            return core.backend.withdraw(&core.group, core.stack.request_timeout).await;
         }
     }
 }

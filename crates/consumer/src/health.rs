@@ -15,6 +15,8 @@ pub struct ConsumerHealth {
     pub buffered_bytes: usize,
     /// Messages in listeners.
     pub running_handlers: usize,
+    /// What is wrong with the group as a whole: members that want other messages than this one, several members with one client id.
+    pub warnings: Vec<String>,
 }
 
 impl ConsumerHealth {
@@ -23,12 +25,12 @@ impl ConsumerHealth {
         self.queues.iter().filter_map(|queue| queue.lag).sum()
     }
 
-    /// Whether every queue runs, waits for its listeners, or was paused.
+    /// Whether every queue runs, waits for its listeners, or was paused, and nothing is wrong with the group.
     pub fn is_healthy(&self) -> bool {
         let well = |queue: &QueueHealth| {
             matches!(queue.state, QueueState::Running | QueueState::Paused | QueueState::FlowControlled { .. })
         };
-        self.queues.iter().all(well)
+        self.warnings.is_empty() && self.queues.iter().all(well)
     }
 }
 

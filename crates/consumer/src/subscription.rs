@@ -55,6 +55,14 @@ impl Subscriptions {
         table.topics.insert(topic, Arc::new(subscription)).is_none()
     }
 
+    /// Wants the same, said anew: brokers heed what was said last.
+    pub(crate) fn say_again(&self) {
+        let wanted = self.listed();
+        for subscription in wanted {
+            self.set(subscription.topic, subscription.filter);
+        }
+    }
+
     /// Wants a topic no more. Returns whether it did.
     pub(crate) fn remove(&self, topic: &Topic) -> bool {
         self.table.lock().topics.remove(topic).is_some()

@@ -14,11 +14,12 @@ use ferrocket_protocol::{
     encode_response, limits,
     message::{StoredMessages, SysFlag},
     request::{
-        CheckClient, CheckTransaction, CommitOffset, ConsumeDirectly, ConsumerList, ConsumerStatus, CreateTopic,
-        EndTransaction, FoundMessage, FoundMessages, FoundOffset, GetConsumerList, GetConsumerStatus, GetMaxOffset,
-        GetMinOffset, GetRoute, GetRunningInfo, Heartbeat, HeartbeatAnswer, LockBatch, MembersChanged, OffsetAnswer,
-        Pull, PullAnswer, PullFlags, PushReply, QueryMessage, QueryOffset, ReadSendHeader, RecallMessage, RecallTarget,
-        Recalled, SearchOffset, SendAnswer, SendBack, TransactionEnding, UnlockBatch, Unregister, ViewMessage,
+        CheckClient, CheckTransaction, CommitOffset, ConsumeDirectly, ConsumerConnection, ConsumerList, ConsumerStatus,
+        CreateTopic, EndTransaction, FoundMessage, FoundMessages, FoundOffset, GetConsumerConnection, GetConsumerList,
+        GetConsumerStatus, GetMaxOffset, GetMinOffset, GetRoute, GetRunningInfo, Heartbeat, HeartbeatAnswer, LockBatch,
+        MembersChanged, OffsetAnswer, Pull, PullAnswer, PullFlags, PushReply, QueryMessage, QueryOffset,
+        ReadSendHeader, RecallMessage, RecallTarget, Recalled, SearchOffset, SendAnswer, SendBack, TransactionEnding,
+        UnlockBatch, Unregister, ViewMessage,
     },
 };
 
@@ -164,6 +165,7 @@ fn every_request_that_we_have_a_type_for_is_read_and_written() {
             RequestCode::GET_MAX_OFFSET => drop(check_request::<GetMaxOffset>(command, name)),
             RequestCode::GET_MIN_OFFSET => drop(check_request::<GetMinOffset>(command, name)),
             RequestCode::GET_CONSUMER_LIST_BY_GROUP => drop(check_request::<GetConsumerList>(command, name)),
+            RequestCode::GET_CONSUMER_CONNECTION_LIST => drop(check_request::<GetConsumerConnection>(command, name)),
             RequestCode::CONSUMER_SEND_MSG_BACK => drop(check_request::<SendBack>(command, name)),
             RequestCode::NOTIFY_CONSUMER_IDS_CHANGED => drop(check_request::<MembersChanged>(command, name)),
             RequestCode::END_TRANSACTION => {
@@ -234,8 +236,8 @@ fn every_request_that_we_have_a_type_for_is_read_and_written() {
     }
     println!("without a type: {untyped:?}; pulls with a negative offset to commit: {negative}");
     assert_eq!(negative, 9);
-    assert_eq!((typed.len(), typed.values().sum::<usize>()), (29, 447));
-    assert_eq!((untyped.len(), untyped.values().sum::<usize>()), (27, 35));
+    assert_eq!((typed.len(), typed.values().sum::<usize>()), (30, 449));
+    assert_eq!((untyped.len(), untyped.values().sum::<usize>()), (26, 33));
 }
 
 /// What is written has, field by field, the values that stood there.
@@ -332,6 +334,17 @@ fn every_answer_that_we_have_a_type_for_is_read_and_written() {
                 assert_eq!((&one, &two), (&list, &list), "{name}");
                 assert_eq!(list.to_body(), *body, "{name}");
             }),
+            RequestCode::GET_CONSUMER_CONNECTION_LIST => {
+                answer::<GetConsumerConnection>(&step).map(|found: ConsumerConnection| {
+                    assert!(!found.client_ids.is_empty() && !found.subscriptions.is_empty(), "{name}");
+                    assert_eq!(found.message_model, "CLUSTERING", "{name}");
+                    // Nothing more is written than what is read.
+                    for read in written::<ConsumerConnection>(&step, &NoFields, &found.to_body()) {
+                        assert_eq!((&read.client_ids, &read.message_model), (&found.client_ids, &found.message_model));
+                        assert_eq!(read.subscriptions.len(), found.subscriptions.len(), "{name}");
+                    }
+                })
+            }
             RequestCode::QUERY_MESSAGE => answer::<QueryMessage>(&step).map(|found: FoundMessages| {
                 assert_eq!(StoredMessages::new(&found.messages).filter(Result::is_err).count(), 0, "{name}");
                 assert_eq!(found.code == ResponseCode::SUCCESS, !found.messages.is_empty(), "{name}");
@@ -387,8 +400,8 @@ fn every_answer_that_we_have_a_type_for_is_read_and_written() {
         }
     }
     println!("read: {read:?}; {messages} messages; without a type: {untyped}");
-    assert_eq!((read.len(), read.values().sum::<usize>(), refused), (25, 348, 42));
-    assert_eq!(untyped, 34);
+    assert_eq!((read.len(), read.values().sum::<usize>(), refused), (26, 350, 42));
+    assert_eq!(untyped, 32);
     assert!(messages > 20, "{messages}");
 }
 

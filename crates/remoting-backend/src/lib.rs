@@ -8,6 +8,7 @@
 mod backend;
 mod brokers;
 mod config;
+mod consumer_groups;
 mod decode;
 mod health;
 mod heartbeat;

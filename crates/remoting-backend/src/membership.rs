@@ -7,13 +7,13 @@ use std::{
 };
 
 use ferrocket_backend::{
-    BoxFuture, ConsumerGroups, ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, Outcome,
-    ServerEvent, Subscription, side_by_side,
+    BoxFuture, ConsumerMember, EventStream, Joined, Member, MemberKind, Membership, Outcome, ServerEvent, Subscription,
+    side_by_side,
 };
-use ferrocket_model::{ConsumeFrom, ErrorKind, Failure, Group, Topic, java_string_order, system};
+use ferrocket_model::{ConsumeFrom, ErrorKind, Failure, Group, system};
 use ferrocket_protocol::{
-    body::{CheckClientData, ConsumerData, HeartbeatData, ProducerData, SubscriptionData},
-    request::{CheckClient, GetConsumerList, Unregister},
+    body::{ConsumerData, HeartbeatData, ProducerData, SubscriptionData},
+    request::Unregister,
 };
 use futures_core::Stream;
 use parking_lot::Mutex;
@@ -22,11 +22,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{
-    RemotingBackend,
-    backend::{Shared, unknown_broker},
-    names::Names,
-};
+use crate::{RemotingBackend, backend::Shared, names::Names};
 
 /// Events that wait for a member. To consumers they all say "compute anew", so one that finds the queue full adds nothing;
 /// questions to producers are asked again.
@@ -96,6 +92,11 @@ impl Members {
     /// Whether anybody here consumes; slaves are told then, too.
     pub(crate) fn has_consumers(&self) -> bool {
         self.groups.lock().values().any(|roles| roles.consumer.is_some())
+    }
+
+    /// Whether somebody here consumes in this group.
+    pub(crate) fn consumes(&self, group: &Group) -> bool {
+        self.groups.lock().get(group).is_some_and(|roles| roles.consumer.is_some())
     }
 
     /// Whether there is anybody to tell of.
@@ -200,7 +201,7 @@ impl Members {
         Ok(Box::pin(Events(receiver)))
     }
 
-    fn resubscribe(&self, group: &Group, subscriptions: Vec<Subscription>) {
+    pub(crate) fn resubscribe(&self, group: &Group, subscriptions: Vec<Subscription>) {
         if let Some(consumer) = self.groups.lock().get_mut(group).and_then(|roles| roles.consumer.as_mut()) {
             consumer.member.subscriptions = subscriptions;
         }
@@ -295,65 +296,6 @@ impl Membership for RemotingBackend {
 
     fn forget(&self, group: &Group, consumer: bool) {
         self.shared.members.remove(group, consumer);
-    }
-}
-
-impl ConsumerGroups for RemotingBackend {
-    fn check_filter<'a>(&'a self, group: &'a Group, subscription: &'a Subscription) -> BoxFuture<'a, Outcome<()>> {
-        Box::pin(async move {
-            let topic = &subscription.topic;
-            let operation = || format!("check the filter of topic {topic} for group {group}");
-            let mut brokers = self.shared.brokers.of_topic(topic);
-            fastrand::shuffle(&mut brokers);
-            let asked = brokers.into_iter().find_map(|broker| Some((self.shared.brokers.any(&broker)?, broker)));
-            let Some((address, broker)) = asked else {
-                return Err(Box::new(unknown_broker(&"any".into(), operation()).with_topic(topic)));
-            };
-            let names = &self.shared.names;
-            let request = CheckClient::new(&CheckClientData {
-                client_id: self.client_id().to_owned(),
-                group: names.group(group).to_string(),
-                namespace: None,
-                subscription_data: SubscriptionData::new(
-                    names.topic(topic).as_str(),
-                    &subscription.filter,
-                    subscription.version,
-                ),
-            });
-            let answer = self.shared.call(&broker, &address, &request, self.shared.request_timeout, operation).await;
-            answer.map_err(|failure| Box::new(failure.with_topic(topic)))
-        })
-    }
-
-    fn resubscribe<'a>(&'a self, group: &'a Group, subscriptions: Vec<Subscription>) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            self.shared.members.resubscribe(group, subscriptions);
-            self.shared.beat().await;
-        })
-    }
-
-    fn members<'a>(&'a self, group: &'a Group, topic: &'a Topic) -> BoxFuture<'a, Outcome<Vec<String>>> {
-        Box::pin(async move {
-            let operation = || format!("list the members of group {group}");
-            let mut brokers = self.shared.brokers.of_topic(topic);
-            fastrand::shuffle(&mut brokers);
-            let mut last = None;
-            for broker in brokers {
-                let Some(address) = self.shared.brokers.any(&broker) else { continue };
-                let mut request = GetConsumerList::new(&*self.shared.names.group(group));
-                request.broker = Some(broker.to_string());
-                let timeout = self.shared.request_timeout;
-                match self.shared.call(&broker, &address, &request, timeout, operation).await {
-                    Ok(mut list) => {
-                        list.consumer_id_list.sort_unstable_by(|one, two| java_string_order(one, two));
-                        return Ok(list.consumer_id_list);
-                    }
-                    Err(failure) => last = Some(failure),
-                }
-            }
-            let nobody = || unknown_broker(&"any".into(), operation());
-            Err(Box::new(last.unwrap_or_else(nobody).with_topic(topic)))
-        })
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     },
     inspection,
     listener::AnyListener,
-    rebalance::{self, locks},
+    rebalance::{self, agreement, locks},
     stats::Stats,
     subscription::Subscriptions,
 };
@@ -65,6 +65,9 @@ pub(super) async fn core(settings: Box<Settings>) -> Result<Arc<Core>, SetupErro
         queues: Mutex::default(),
         leaving: Mutex::default(),
         missing: Mutex::default(),
+        members: AtomicUsize::new(0),
+        evictions: AtomicUsize::new(0),
+        warnings: Mutex::default(),
         rebalance: Notify::new(),
         doubt: Notify::new(),
         started: SystemTime::now(),
@@ -126,6 +129,7 @@ async fn join(core: &Arc<Core>) -> Result<(), SetupError> {
         core.spawn(Box::pin(locks::keep(core.clone())));
     }
     core.spawn(Box::pin(retry::run(core.clone())));
+    core.spawn(Box::pin(agreement::watch(core.clone())));
     core.spawn_to_its_end(Box::pin(core::commit_regularly(core.clone())));
     Ok(())
 }

@@ -1,6 +1,12 @@
 //! The pull loop of one queue: it owns the position, waits for room, and puts what came into the buffer.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+    time::Duration,
+};
 
 use ferrocket_backend::{BoxFuture, PullOutcome, PullRequest, Pulled};
 use ferrocket_model::{ErrorKind, Failure, ReceivedMessage};
@@ -155,6 +161,7 @@ async fn note(core: &Arc<Core>, queue: &Queue, failure: &Failure, offset: u64) -
         }
         // The broker does not know our subscription (yet).
         ErrorKind::Conflict => {
+            core.evictions.fetch_add(1, Ordering::Relaxed);
             core.stack.backend.announce().await;
             FAILED_PAUSE
         }

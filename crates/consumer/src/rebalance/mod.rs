@@ -1,5 +1,6 @@
 //! Who owns which queue: a pure difference, and the one task that applies it.
 
+pub(crate) mod agreement;
 mod difference;
 mod hand_over;
 pub(crate) mod locks;
@@ -7,7 +8,7 @@ pub(crate) mod locks;
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -113,18 +114,22 @@ async fn share(core: &Core, topic: &Topic, route: &Route) -> Option<Vec<MessageQ
         }
     };
     let client_id = core.stack.backend.client_id();
-    match members.iter().filter(|member| *member == client_id).count() {
-        0 => {
-            core.stack.backend.announce().await;
-            return None;
-        }
-        1 => {}
-        // For a moment after a reconnect that is so, too.
-        doubled => tracing::error!(
-            group = %core.group, client_id, doubled,
-            "the group has several members with this client id; they take the same queues, and nobody takes the others. \
-             Give each client an `instance_name` of its own"
-        ),
+    core.members.store(members.len(), Ordering::Release);
+    let ourselves = members.iter().filter(|member| *member == client_id).count();
+    if ourselves == 0 {
+        core.stack.backend.announce().await;
+        return None;
+    }
+    let found = (ourselves > 1).then(|| {
+        format!(
+            "the group has {ourselves} members with the client id {client_id}: they take the same queues, and nobody takes the others; \
+             give each client an `instance_name` of its own"
+        )
+    });
+    // For a moment after a reconnect that is so, too.
+    let known = core.warn("client id", found.iter().cloned().collect());
+    if let Some(text) = found.filter(|text| !known.contains(text)) {
+        tracing::error!(group = %core.group, "{text}");
     }
     let allocation = Allocation::new(&core.group, topic, client_id, &route.subscribe, &members);
     let strategy = core.strategy.clone();

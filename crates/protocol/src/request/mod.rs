@@ -4,6 +4,7 @@
 mod check_client;
 mod check_transaction;
 mod consume_directly;
+mod consumer_connection;
 mod consumer_list;
 mod consumer_status;
 mod create_topic;
@@ -30,6 +31,7 @@ use crate::{Command, DecodeError, RequestCode, ResponseCode, WriteFields};
 pub use check_client::CheckClient;
 pub use check_transaction::{CheckTransaction, CheckTransactionHeader};
 pub use consume_directly::{ConsumeDirectly, ConsumeDirectlyHeader};
+pub use consumer_connection::{ConsumerConnection, GetConsumerConnection, GroupSubscription};
 pub use consumer_list::{ConsumerList, GetConsumerList};
 pub use consumer_status::{ConsumerStatus, GetConsumerStatus};
 pub use create_topic::CreateTopic;

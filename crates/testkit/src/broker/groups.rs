@@ -7,7 +7,10 @@ use ferrocket_model::{Group, system};
 use ferrocket_protocol::{
     Command, ReadRequest, Request, ResponseCode,
     body::{ConsumerData, SubscriptionData},
-    request::{ConsumerList, GetConsumerList, Heartbeat, HeartbeatAnswer, MembersChanged, Unregister},
+    request::{
+        ConsumerConnection, ConsumerList, GetConsumerConnection, GetConsumerList, GroupSubscription, Heartbeat,
+        HeartbeatAnswer, MembersChanged, Unregister,
+    },
 };
 
 use super::{Broker, filters::Filters};
@@ -25,6 +28,8 @@ struct GroupState {
     /// One table for the whole group, as on any broker: the newest version of a subscription wins.
     subscriptions: HashMap<String, SubscriptionData>,
     filters: Filters,
+    /// Of the last heartbeat.
+    message_model: String,
     /// Of the last heartbeat that had one.
     fingerprint: i32,
 }
@@ -176,6 +181,7 @@ impl Broker {
             let resubscribed = !data.without_sub && group.subscribe(consumer);
             changed |= group.fingerprint != data.heartbeat_fingerprint;
             group.fingerprint = data.heartbeat_fingerprint;
+            group.message_model.clone_from(&consumer.message_model);
             if joined || resubscribed {
                 group.notify(name);
             }
@@ -196,6 +202,26 @@ impl Broker {
             state.groups.leave(group.as_str(), &request.client_id, connection.id);
         }
         Answer::success()
+    }
+
+    pub(super) fn consumer_connection(&self, command: &Command) -> Answer {
+        let name = match GetConsumerConnection::read_request(command) {
+            Ok(request) => request.group,
+            Err(error) => return Answer::unreadable(&error),
+        };
+        let state = self.state.lock();
+        let Some(group) = state.groups.groups.get(name.as_str()).filter(|group| !group.members.is_empty()) else {
+            let text = format!("the consumer group[{name}] not online");
+            return Answer::refusal(ResponseCode::CONSUMER_NOT_ONLINE, text);
+        };
+        let subscriptions = group.subscriptions.values().map(|one| GroupSubscription {
+            topic: one.topic.clone(),
+            expression_type: one.expression_type.clone(),
+            expression: one.sub_string.clone(),
+        });
+        let ids = group.members.iter().map(|member| member.client_id.clone()).collect();
+        let connection = ConsumerConnection::new(ids, &group.message_model, subscriptions.collect());
+        Answer::success().with_body(connection.to_body())
     }
 
     pub(super) fn consumer_list(&self, command: &Command) -> Answer {

@@ -314,6 +314,7 @@ impl Service for Broker {
             RequestCode::UNREGISTER_CLIENT => self.unregister(connection, command),
             RequestCode::CHECK_CLIENT_CONFIG => self.check_client(command),
             RequestCode::GET_CONSUMER_LIST_BY_GROUP => self.consumer_list(command),
+            RequestCode::GET_CONSUMER_CONNECTION_LIST => self.consumer_connection(command),
             RequestCode::LOCK_BATCH_MQ => self.lock(command),
             RequestCode::UNLOCK_BATCH_MQ => self.unlock(command),
             RequestCode::UPDATE_AND_CREATE_TOPIC => self.create_topic_request(command),
