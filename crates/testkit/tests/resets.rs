@@ -4,7 +4,7 @@ mod client;
 
 use std::time::Duration;
 
-use client::{Client, in_memory, long_pull};
+use client::{Client, in_memory, long_pull, soon};
 use ferrocket_model::MessageQueue;
 use ferrocket_protocol::{
     ReadRequest, RequestCode, ResponseCode,
@@ -36,7 +36,7 @@ async fn a_pull_that_waits_is_told_of_a_reset_when_its_time_is_over() {
     waiting.commit_offset = 3;
     let began = Instant::now();
     client.write(&Pull(waiting)).await;
-    cluster.until(|cluster| cluster.committed("shop", "Orders") == 3).await;
+    soon(cluster.until(|cluster| cluster.committed("shop", "Orders") == 3)).await;
     cluster.reset_offset("shop", &orders(), 1);
     let told = client.read().await.unwrap();
     assert_eq!(told.response_code(), ResponseCode::PULL_OFFSET_MOVED);
@@ -52,7 +52,7 @@ async fn a_message_that_comes_tells_the_pull_that_waits_of_the_reset() {
     let mut sender = Client::to_broker(&cluster).await;
     let before = cluster.requests(ferrocket_testkit::Call::Pull);
     client.write(&long_pull("shop", "Orders", 3, Duration::from_secs(15))).await;
-    cluster.until_requests(ferrocket_testkit::Call::Pull, before + 1).await;
+    soon(cluster.until_requests(ferrocket_testkit::Call::Pull, before + 1)).await;
     cluster.reset_offset("shop", &orders(), 0);
     sender.send("Orders", 0, "paid", "three").await.unwrap();
     assert_eq!(client.read().await.unwrap().response_code(), ResponseCode::PULL_OFFSET_MOVED);
