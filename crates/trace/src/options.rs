@@ -1,5 +1,10 @@
 use ferrocket_model::Topic;
 
+/// The most records that may wait. A channel has a limit, too, and panics beyond it.
+const MAX_QUEUE: usize = 1 << 20;
+/// The most records of one message.
+const MAX_BATCH: usize = 20;
+
 /// How messages are traced.
 #[derive(Clone, Debug)]
 #[doc(alias = "AsyncTraceDispatcher")]
@@ -24,7 +29,7 @@ impl MessageTrace {
         self
     }
 
-    /// How many records may wait; further ones are dropped and counted. Default: 2,048.
+    /// How many records may wait, 1,048,576 at most; further ones are dropped and counted. Default: 2,048.
     pub fn queue(mut self, records: usize) -> Self {
         self.queue = records;
         self
@@ -46,9 +51,46 @@ impl MessageTrace {
         if self.queue == 0 {
             return Err("a queue of 0 would drop every record".to_owned());
         }
-        if !(1..=20).contains(&self.batch) {
-            return Err(format!("a batch of {} records; 1 to 20 go into a message", self.batch));
+        if self.queue > MAX_QUEUE {
+            return Err(format!("a queue of {} records; {MAX_QUEUE} at most may wait", self.queue));
+        }
+        if !(1..=MAX_BATCH).contains(&self.batch) {
+            return Err(format!("a batch of {} records; 1 to {MAX_BATCH} go into a message", self.batch));
         }
         Ok(())
+    }
+
+    /// The same with every number in its range, and a word about what was out of it.
+    pub(crate) fn within_limits(mut self) -> Self {
+        if let Err(problem) = self.check() {
+            tracing::warn!(problem, "message trace was asked for what cannot work");
+        }
+        self.queue = self.queue.clamp(1, MAX_QUEUE);
+        self.batch = self.batch.clamp(1, MAX_BATCH);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_out_of_their_range_are_refused_and_brought_into_it() {
+        let (lowest, highest) =
+            (MessageTrace::default().queue(1).batch(1), MessageTrace::default().queue(MAX_QUEUE).batch(20));
+        assert_eq!((lowest.check(), highest.check()), (Ok(()), Ok(())));
+        let wrong = [
+            (MessageTrace::default().queue(0), (1, 10)),
+            (MessageTrace::default().queue(usize::MAX), (MAX_QUEUE, 10)),
+            (MessageTrace::default().batch(0), (2_048, 1)),
+            (MessageTrace::default().batch(21), (2_048, 20)),
+        ];
+        for (options, expected) in wrong {
+            assert!(options.check().is_err(), "{options:?}");
+            let options = options.within_limits();
+            assert_eq!((options.queue, options.batch), expected);
+        }
+        assert!(MessageTrace::default().topic("no blanks").check().is_err());
     }
 }

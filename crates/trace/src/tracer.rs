@@ -79,8 +79,14 @@ impl Shared {
 }
 
 impl Tracer {
-    /// Starts the task that sends records, with a producer of this builder. Within a runtime.
+    /// Starts the task that sends records, with a producer of this builder. Numbers out of their range are brought into it; to a
+    /// topic that cannot be, no record gets.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime.
     pub fn start(options: MessageTrace, producer: ProducerBuilder) -> Self {
+        let options = options.within_limits();
         let (sender, receiver) = mpsc::channel(options.queue);
         let shared = Arc::new(Shared::default());
         let topic = options.topic.clone();
