@@ -9,10 +9,17 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use ferrocket_backend::{BoxFuture, Leftover, Managed, Stage, spawn};
+use ferrocket_backend::{BoxFuture, Ending, Leftover, Managed, Stage, spawn};
 use ferrocket_model::{DeliveryTime, OffsetId, SendReceipt, SendStatus};
 use ferrocket_producer::{ProducerBuilder, ProducerInterceptor, SendContext, SendError, TransactionEnd};
-use tokio::sync::{Notify, mpsc};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{
+        Notify,
+        mpsc::{self, error::TrySendError},
+    },
+    task::JoinHandle,
+};
 
 use crate::{EndRecord, MessageTrace, PubRecord, TraceKind, TraceRecord, dispatch};
 
@@ -20,7 +27,8 @@ use crate::{EndRecord, MessageTrace, PubRecord, TraceKind, TraceRecord, dispatch
 pub(crate) const DEFAULT_REGION: &str = "DefaultRegion";
 
 /// Makes a record of every message that a broker has accepted, of every end of a transaction, and of every message before and after
-/// its listener. An interceptor of producers and of consumers; cheap to clone. Its task ends with [`Managed::end`], or when the last clone is gone.
+/// its listener. An interceptor of producers and of consumers; cheap to clone. Its task and the producer behind it end with
+/// [`Managed::end`], or when the last clone is gone: they send what they have, and further records are dropped.
 ///
 /// As in Java, a send that failed leaves no record.
 #[derive(Clone)]
@@ -30,52 +38,72 @@ pub struct Tracer {
     pub(crate) run: u64,
     queue: mpsc::Sender<TraceRecord>,
     shared: Arc<Shared>,
+    task: Arc<Task>,
 }
 
 /// What has become of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TraceCounters {
-    /// Records that found the queue full.
+    /// Records that found the queue full, or came after the end.
     pub dropped: u64,
     /// Records whose message could not be sent.
     pub lost: u64,
 }
 
+/// What the tracers and their task have in common.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     dropped: AtomicU64,
     lost: AtomicU64,
     /// Records that wait or are on their way.
     open: AtomicUsize,
-    changed: Notify,
-    /// Somebody waits for the end.
-    is_hurried: AtomicBool,
-    hurry: Notify,
+    is_ending: AtomicBool,
+    ends: Notify,
 }
 
 impl Shared {
-    pub(crate) fn lost(&self, records: u64) {
-        self.lost.fetch_add(records, Ordering::Relaxed);
-    }
-
-    /// The next one, unless there is no time to wait for it.
-    pub(crate) async fn hurried<T>(&self, next: impl Future<Output = Option<T>>) -> Option<T> {
-        let (mut next, mut hurry) = (pin!(next), pin!(self.hurry.notified()));
+    /// The next one, unless the end comes first.
+    pub(crate) async fn until_ending<T>(&self, next: impl Future<Output = Option<T>>) -> Option<T> {
+        let (mut next, mut ends) = (pin!(next), pin!(self.ends.notified()));
         std::future::poll_fn(|cx| {
             if let Poll::Ready(next) = next.as_mut().poll(cx) {
                 return Poll::Ready(next);
             }
-            let is_hurried = hurry.as_mut().poll(cx).is_ready() || self.is_hurried.load(Ordering::Acquire);
-            if is_hurried { Poll::Ready(None) } else { Poll::Pending }
+            let is_ending = ends.as_mut().poll(cx).is_ready() || self.is_ending.load(Ordering::Acquire);
+            if is_ending { Poll::Ready(None) } else { Poll::Pending }
         })
         .await
     }
 
-    pub(crate) fn done(&self, records: usize) {
-        self.open.fetch_sub(records, Ordering::AcqRel);
-        self.changed.notify_waiters();
+    /// Tells the task to send what it has, and to end.
+    fn end(&self) {
+        self.is_ending.store(true, Ordering::Release);
+        self.ends.notify_waiters();
     }
+
+    /// A message with so many records was sent, or was not.
+    pub(crate) fn sent(&self, records: usize, sent: Result<(), String>) {
+        if let Err(error) = sent
+            && let Some(lost) = count(&self.lost, records as u64)
+        {
+            tracing::warn!(lost, error, "trace records are lost: their message was not sent");
+        }
+        self.open.fetch_sub(records, Ordering::AcqRel);
+    }
+}
+
+/// Counts, and gives the count where it is worth a word: not for each, but whenever it has reached another power of two.
+fn count(counter: &AtomicU64, more: u64) -> Option<u64> {
+    let before = counter.fetch_add(more, Ordering::Relaxed);
+    let after = before.saturating_add(more);
+    (before.checked_ilog2() != after.checked_ilog2()).then_some(after)
+}
+
+/// The task behind the queue.
+struct Task {
+    handle: Mutex<Option<JoinHandle<()>>>,
+    ending: Ending,
 }
 
 impl Tracer {
@@ -90,8 +118,9 @@ impl Tracer {
         let (sender, receiver) = mpsc::channel(options.queue);
         let shared = Arc::new(Shared::default());
         let topic = options.topic.clone();
-        drop(spawn(Box::pin(dispatch::run(options, producer, receiver, shared.clone()))));
-        Self { topic, run: fastrand::u64(..), queue: sender, shared }
+        let handle = spawn(Box::pin(dispatch::run(options, producer, receiver, shared.clone())));
+        let task = Arc::new(Task { handle: Mutex::new(Some(handle)), ending: Ending::new() });
+        Self { topic, run: fastrand::u64(..), queue: sender, shared, task }
     }
 
     /// Counters. Without I/O.
@@ -104,31 +133,15 @@ impl Tracer {
 
     pub(crate) fn put(&self, record: TraceRecord) {
         self.shared.open.fetch_add(1, Ordering::AcqRel);
-        if self.queue.try_send(record).is_err() {
-            self.shared.done(1);
-            let before = self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-            // Once in a while, not per record.
-            if before.is_power_of_two() || before == 0 {
-                tracing::warn!(dropped = before + 1, "trace records are dropped: the queue is full");
-            }
+        let Err(refused) = self.queue.try_send(record) else { return };
+        self.shared.open.fetch_sub(1, Ordering::AcqRel);
+        if let Some(dropped) = count(&self.shared.dropped, 1) {
+            let why = match refused {
+                TrySendError::Full(_) => "the queue is full",
+                TrySendError::Closed(_) => "tracing has ended",
+            };
+            tracing::warn!(dropped, why, "trace records are dropped");
         }
-    }
-
-    /// Waits until nothing is on its way any more. Says how many records are.
-    async fn flush(&self, deadline: Duration) -> usize {
-        self.shared.is_hurried.store(true, Ordering::Release);
-        self.shared.hurry.notify_waiters();
-        let flushed = async {
-            loop {
-                let changed = self.shared.changed.notified();
-                if self.shared.open.load(Ordering::Acquire) == 0 {
-                    return;
-                }
-                changed.await;
-            }
-        };
-        let _ = tokio::time::timeout(deadline, flushed).await;
-        self.shared.open.load(Ordering::Acquire)
     }
 }
 
@@ -183,12 +196,23 @@ impl Managed for Tracer {
     }
 
     fn end(self: Arc<Self>, deadline: Duration) -> BoxFuture<'static, Vec<Leftover>> {
-        Box::pin(async move {
-            match self.flush(deadline).await {
-                0 => Vec::new(),
-                count => vec![Leftover::Traces { count }],
-            }
-        })
+        let tracer = self.clone();
+        let end = move || -> BoxFuture<'static, Vec<Leftover>> {
+            Box::pin(async move {
+                tracer.shared.end();
+                let handle = tracer.task.handle.lock().take();
+                if let Some(mut handle) = handle
+                    && tokio::time::timeout(deadline, &mut handle).await.is_err()
+                {
+                    handle.abort();
+                }
+                match tracer.shared.open.load(Ordering::Acquire) {
+                    0 => Vec::new(),
+                    count => vec![Leftover::Traces { count }],
+                }
+            })
+        };
+        Box::pin(self.task.ending.run(end))
     }
 
     fn report(&self) -> Box<dyn Any + Send> {
@@ -214,4 +238,17 @@ pub(crate) fn unix_ms(time: SystemTime) -> i64 {
 
 pub(crate) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_worth_a_word_when_they_reach_a_power_of_two() {
+        let counter = AtomicU64::new(0);
+        let said: Vec<_> = (0..9).filter_map(|_| count(&counter, 1)).collect();
+        assert_eq!(said, [1, 2, 4, 8]);
+        assert_eq!((count(&counter, 3), count(&counter, 100), count(&counter, 0)), (None, Some(112), None));
+    }
 }

@@ -1,0 +1,150 @@
+//! The tracer over a cluster in memory: how its records leave, what becomes of those that cannot, and its end.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use ferrocket_backend::{Leftover, Managed};
+use ferrocket_model::{Message, SendReceipt};
+use ferrocket_producer::{Compression, Producer};
+use ferrocket_protocol::ResponseCode;
+use ferrocket_remoting_backend::{Config, RemotingBackend};
+use ferrocket_route::Stack;
+use ferrocket_testkit::{Action, Call, Intercepted, TestCluster};
+use ferrocket_trace::{MessageTrace, TraceRecord, Tracer};
+use tokio::time::Instant;
+
+const SECOND: Duration = Duration::from_secs(1);
+const TRACES: &str = "Traces";
+/// The group of the tracer's producer.
+const TRACERS: &str = "tracers";
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(300 * SECOND, future).await.expect("it should have happened by now")
+}
+
+/// A producer that is traced.
+struct Traced {
+    cluster: TestCluster,
+    tracer: Arc<Tracer>,
+    producer: Producer,
+}
+
+impl Traced {
+    async fn start(trace: MessageTrace) -> Self {
+        let cluster = TestCluster::builder().in_memory().topic("Orders", 2).topic(TRACES, 2).start().await.unwrap();
+        let connector = cluster.connector();
+        let mut config = Config::new(vec![cluster.name_servers()], "c");
+        config.dialer = Some(Arc::new(move |address: String| {
+            let connector = connector.clone();
+            async move { connector.connect(&address).await }
+        }));
+        let stack = Stack::new(Arc::new(RemotingBackend::start(config).unwrap()));
+        // What it sends is read here as it is stored.
+        let tracers = Producer::builder(stack.clone(), TRACERS).compression(Compression::off());
+        let tracer = Arc::new(Tracer::start(trace.topic(TRACES), tracers));
+        let producer = Producer::builder(stack, "shop").interceptor((*tracer).clone()).build().await.unwrap();
+        Self { cluster, tracer, producer }
+    }
+
+    async fn send(&self, messages: impl IntoIterator<Item = Message>) -> Vec<SendReceipt> {
+        let mut receipts = Vec::new();
+        for message in messages {
+            receipts.push(self.producer.send(message).await.unwrap());
+        }
+        receipts
+    }
+
+    async fn end(&self, deadline: Duration) -> Vec<Leftover> {
+        soon(self.tracer.clone().end(deadline)).await
+    }
+
+    fn records(&self) -> Vec<TraceRecord> {
+        let traces = self.cluster.messages(TRACES);
+        traces.iter().flat_map(|trace| TraceRecord::read_all(std::str::from_utf8(trace.body()).unwrap())).collect()
+    }
+
+    /// What becomes of messages of records.
+    fn answer_traces(&self, action: impl Fn() -> Action + Send + Sync + 'static) {
+        self.cluster.intercept(move |request| if is_trace(request) { action() } else { Action::Pass });
+    }
+}
+
+fn is_trace(request: &Intercepted<'_>) -> bool {
+    let topic = || request.command().fields().find("b").unwrap();
+    request.call() == Some(Call::Send) && topic().as_deref() == Some(TRACES)
+}
+
+fn orders(count: usize) -> impl Iterator<Item = Message> {
+    (0..count).map(|number| Message::new("Orders", "body").with_key(number))
+}
+
+/// A queue that is emptied by one message per round trip is full soon; one that is emptied without a limit is none.
+#[tokio::test(start_paused = true)]
+async fn sixteen_messages_of_records_are_on_their_way_at_once() {
+    let traced = Traced::start(MessageTrace::default().batch(1)).await;
+    traced.answer_traces(|| Action::Delay(SECOND));
+    let began = Instant::now();
+    traced.send(orders(2 * 16 + 1)).await;
+    assert_eq!(traced.end(60 * SECOND).await, []);
+    assert_eq!(began.elapsed().as_secs(), 3, "three rounds of a second");
+    assert_eq!(traced.records().len(), 33);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_records_of_the_message_that_failed_are_lost() {
+    let traced = Traced::start(MessageTrace::default().batch(4)).await;
+    let before = AtomicUsize::new(0);
+    traced.answer_traces(move || match before.fetch_add(1, Ordering::Relaxed) {
+        0 => Action::Answer(ResponseCode::MESSAGE_ILLEGAL, "no".to_owned()),
+        _ => Action::Pass,
+    });
+    // Two of them have too many keys for one message of records: four records are four messages.
+    let key = "k".repeat(10_000);
+    traced.send(orders(4).map(|order| order.with_key(&key))).await;
+    assert_eq!(traced.end(60 * SECOND).await, []);
+    assert_eq!((traced.tracer.counters().lost, traced.tracer.counters().dropped), (1, 0));
+    assert_eq!(traced.records().len(), 3);
+}
+
+/// PRO-TRC-07.
+#[tokio::test(start_paused = true)]
+async fn the_end_sends_what_waits_and_the_producer_leaves_and_later_records_are_dropped() {
+    let traced = Traced::start(MessageTrace::default()).await;
+    let began = Instant::now();
+    traced.send(orders(3)).await;
+    assert_eq!(traced.end(60 * SECOND).await, []);
+    assert!(began.elapsed() < SECOND, "records that wait for others go at once");
+    assert_eq!(traced.records().len(), 3);
+    assert_eq!(traced.cluster.producers(TRACERS), [""; 0]);
+    assert_eq!(traced.cluster.producers("shop").len(), 1);
+    traced.send(orders(2)).await;
+    assert_eq!(traced.tracer.counters().dropped, 2);
+    assert_eq!(traced.end(60 * SECOND).await, [], "a second end is none");
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_nobody_takes_are_left_over_at_the_deadline() {
+    let traced = Traced::start(MessageTrace::default()).await;
+    traced.answer_traces(|| Action::DropRequest);
+    let began = Instant::now();
+    traced.send(orders(3)).await;
+    assert_eq!(traced.end(SECOND).await, [Leftover::Traces { count: 3 }]);
+    assert!(began.elapsed() < 2 * SECOND);
+}
+
+/// The tracer's clones in producers are all that is left of it.
+#[tokio::test(start_paused = true)]
+async fn who_drops_the_last_tracer_ends_it_too() {
+    let Traced { cluster, tracer, producer } = Traced::start(MessageTrace::default()).await;
+    producer.send(Message::new("Orders", "body")).await.unwrap();
+    drop(tracer);
+    soon(cluster.until(|cluster| cluster.messages(TRACES).len() == 1)).await;
+    assert_eq!(cluster.producers(TRACERS).len(), 1);
+    drop(producer);
+    soon(cluster.until(|cluster| cluster.producers(TRACERS).is_empty())).await;
+}
