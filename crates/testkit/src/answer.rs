@@ -1,10 +1,10 @@
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use ferrocket_protocol::{
     DecodeError, FieldSink, HeaderFormat, NoFields, ResponseCode, WriteFields, encode_response, request::OffsetAnswer,
 };
 use futures_core::future::BoxFuture;
-
-use crate::shared::REGION;
 
 const FAQ: &str = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details.";
 
@@ -20,12 +20,12 @@ pub(crate) struct Answer {
 }
 
 /// Fields with the region, as answers to sends and to recalls have them.
-pub(crate) struct WithRegion<F>(pub(crate) F);
+pub(crate) struct WithRegion<F>(pub(crate) Arc<str>, pub(crate) F);
 
 impl<F: WriteFields> WriteFields for WithRegion<F> {
     fn write_fields(&self, sink: &mut dyn FieldSink) {
-        sink.text("MSG_REGION", REGION);
-        self.0.write_fields(sink);
+        sink.text("MSG_REGION", &self.0);
+        self.1.write_fields(sink);
     }
 }
 

@@ -34,6 +34,7 @@ impl TestClusterBuilder {
                 recall_messages: true,
                 in_memory: false,
                 max_message_bytes: 4 * 1024 * 1024,
+                region: "DefaultRegion".into(),
                 property_filter: true,
                 lock_time: Duration::from_secs(60),
                 member_expiry: Duration::from_secs(120),
@@ -104,6 +105,13 @@ impl TestClusterBuilder {
     /// No sockets: clients connect through [`TestCluster::connector`]. Works under tokio's paused clock.
     pub fn in_memory(mut self) -> Self {
         self.settings.in_memory = true;
+        self
+    }
+
+    /// The region that brokers write into messages and answers. Default `DefaultRegion`.
+    #[doc(alias = "regionId")]
+    pub fn region(mut self, region: &str) -> Self {
+        self.settings.region = region.into();
         self
     }
 

@@ -16,8 +16,6 @@ use crate::{
 };
 
 pub(crate) const CLUSTER: &str = "TestCluster";
-/// The region of every broker.
-pub(crate) const REGION: &str = "DefaultRegion";
 pub(crate) const TEMPLATE_QUEUES: u32 = 8;
 
 /// What was chosen when the cluster was built.
@@ -29,6 +27,7 @@ pub(crate) struct Settings {
     pub(crate) recall_messages: bool,
     pub(crate) in_memory: bool,
     pub(crate) max_message_bytes: usize,
+    pub(crate) region: Arc<str>,
     pub(crate) property_filter: bool,
     pub(crate) lock_time: Duration,
     pub(crate) member_expiry: Duration,

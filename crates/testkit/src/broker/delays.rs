@@ -165,9 +165,10 @@ impl Broker {
     }
 
     pub(super) fn recall(&self, command: &Command) -> Answer {
+        let region = self.shared.settings.region.clone();
         match self.take_back(command) {
-            Ok(recalled) => Answer::success().with_remark(NO_CODE).with_fields(WithRegion(recalled)),
-            Err(refusal) => refusal.with_fields(WithRegion(NoFields)),
+            Ok(recalled) => Answer::success().with_remark(NO_CODE).with_fields(WithRegion(region, recalled)),
+            Err(refusal) => refusal.with_fields(WithRegion(region, NoFields)),
         }
     }
 

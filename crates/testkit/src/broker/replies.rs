@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use super::{
     Broker,
-    send::{closed, empty_body, illegal, queue_is_gone, read_header, refused},
+    send::{closed, empty_body, illegal, queue_is_gone, read_header},
 };
 use crate::{
     answer::{Answer, Handled},
     clock,
     connection::{ANSWER_WITHIN, Connection},
     log::Draft,
-    shared::{CLUSTER, REGION},
+    shared::CLUSTER,
 };
 
 const PUSHED_AT: &str = "PUSH_REPLY_TIME";
@@ -34,16 +34,16 @@ impl Broker {
                 let failure = self.push(&header, &draft).await.err();
                 let mut state = self.state.lock();
                 // Also one that nobody got; and the answer says where, whatever became of it.
-                let Some(place) = self.store(&mut state, &draft) else { return refused(queue_is_gone()) };
+                let Some(place) = self.store(&mut state, &draft) else { return self.refused(queue_is_gone()) };
                 let id = state.offset_id(place);
                 let stored = SendAnswer::new(ResponseCode::SUCCESS, id, draft.queue_id, place.queue_offset);
                 let answer = match failure {
                     Some(why) => Answer::refusal(ResponseCode::SYSTEM_ERROR, why),
                     None => Answer::success(),
                 };
-                answer.with_fields(stored)
+                answer.with_fields(self.in_region(stored))
             })),
-            Err(refusal) => refused(refusal).into(),
+            Err(refusal) => self.refused(refusal).into(),
         }
     }
 
@@ -66,7 +66,7 @@ impl Broker {
         draft.body = command.body().clone();
         draft.properties = closed(header.properties.clone().unwrap_or_default());
         // Less than a message gets: neither the cluster's name nor a unique key.
-        properties::set(&mut draft.properties, name::MSG_REGION, REGION);
+        properties::set(&mut draft.properties, name::MSG_REGION, &self.shared.settings.region);
         properties::set(&mut draft.properties, name::TRACE_ON, "true");
         if draft.properties.len() > properties::MAX_BYTES {
             return Err(illegal(&format!("properties length limit {}B", properties::MAX_BYTES)));

@@ -8,7 +8,7 @@ use ferrocket_model::{
 use ferrocket_protocol::{
     Command, DecodeError, FieldSink, ReadRequest, RequestCode, ResponseCode, WriteFields,
     message::SysFlag,
-    request::{ReadSendHeader, SendAnswer},
+    request::{ReadSendHeader, SendAnswer, TraceSwitch},
 };
 
 use super::{
@@ -22,7 +22,7 @@ use crate::{
     clock,
     connection::Connection,
     log::Draft,
-    shared::{CLUSTER, REGION},
+    shared::CLUSTER,
 };
 
 const MAX_PROPERTY_BYTES: usize = properties::MAX_BYTES;
@@ -37,11 +37,6 @@ impl WriteFields for TraceOn {
     }
 }
 
-/// What every refused send carries too.
-pub(super) fn refused(refusal: Answer) -> Answer {
-    refusal.with_fields(WithRegion(TraceOn))
-}
-
 /// A message that passed all checks.
 pub(super) struct Accepted {
     pub(super) draft: Draft,
@@ -50,10 +45,21 @@ pub(super) struct Accepted {
 }
 
 impl Broker {
+    /// With what every refused send carries too.
+    pub(super) fn refused(&self, refusal: Answer) -> Answer {
+        refusal.with_fields(WithRegion(self.shared.settings.region.clone(), TraceOn))
+    }
+
+    /// What an answer says of trace.
+    pub(super) fn in_region(&self, mut answer: SendAnswer) -> SendAnswer {
+        answer.trace = Some(Box::new(TraceSwitch { region: Some((*self.shared.settings.region).into()), is_on: true }));
+        answer
+    }
+
     pub(super) fn send(self: &Arc<Self>, connection: &Arc<Connection>, command: &Command) -> Answer {
         match self.try_send(connection, command) {
-            Ok(answer) => Answer::success().with_fields(answer),
-            Err(refusal) => refused(refusal),
+            Ok(answer) => Answer::success().with_fields(self.in_region(answer)),
+            Err(refusal) => self.refused(refusal),
         }
     }
 
@@ -185,7 +191,7 @@ impl Broker {
         if let Some(delay) = delay {
             delay.push_properties(&draft.topic, draft.queue_id, &mut text);
         }
-        properties::push(&mut text, name::MSG_REGION, REGION);
+        properties::push(&mut text, name::MSG_REGION, &self.shared.settings.region);
         let unique_key = match properties::find(&sent, name::UNIQ_KEY) {
             Some(key) if !key.is_empty() => key.to_owned(),
             _ => {
