@@ -9,13 +9,13 @@ use std::{
 };
 
 use ferrocket_backend::{Leftover, Managed};
-use ferrocket_model::{Message, SendReceipt};
-use ferrocket_producer::{Compression, Producer};
+use ferrocket_model::{Message, ReceivedMessage, SendReceipt};
+use ferrocket_producer::{Compression, Producer, TransactionProducer, TransactionState};
 use ferrocket_protocol::ResponseCode;
 use ferrocket_remoting_backend::{Config, RemotingBackend};
 use ferrocket_route::Stack;
 use ferrocket_testkit::{Action, Call, Intercepted, TestCluster};
-use ferrocket_trace::{MessageTrace, TraceRecord, Tracer};
+use ferrocket_trace::{MessageTrace, TraceKind, TraceRecord, Tracer};
 use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -30,13 +30,19 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 /// A producer that is traced.
 struct Traced {
     cluster: TestCluster,
+    stack: Stack,
     tracer: Arc<Tracer>,
     producer: Producer,
 }
 
 impl Traced {
     async fn start(trace: MessageTrace) -> Self {
-        let cluster = TestCluster::builder().in_memory().topic("Orders", 2).topic(TRACES, 2).start().await.unwrap();
+        Self::start_in("DefaultRegion", trace).await
+    }
+
+    async fn start_in(region: &str, trace: MessageTrace) -> Self {
+        let cluster = TestCluster::builder().in_memory().region(region).topic("Orders", 2).topic(TRACES, 2);
+        let cluster = cluster.start().await.unwrap();
         let connector = cluster.connector();
         let mut config = Config::new(vec![cluster.name_servers()], "c");
         config.dialer = Some(Arc::new(move |address: String| {
@@ -47,8 +53,8 @@ impl Traced {
         // What it sends is read here as it is stored.
         let tracers = Producer::builder(stack.clone(), TRACERS).compression(Compression::off());
         let tracer = Arc::new(Tracer::start(trace.topic(TRACES), tracers));
-        let producer = Producer::builder(stack, "shop").interceptor((*tracer).clone()).build().await.unwrap();
-        Self { cluster, tracer, producer }
+        let producer = Producer::builder(stack.clone(), "shop").interceptor((*tracer).clone()).build().await.unwrap();
+        Self { cluster, stack, tracer, producer }
     }
 
     async fn send(&self, messages: impl IntoIterator<Item = Message>) -> Vec<SendReceipt> {
@@ -140,11 +146,71 @@ async fn records_that_nobody_takes_are_left_over_at_the_deadline() {
 /// The tracer's clones in producers are all that is left of it.
 #[tokio::test(start_paused = true)]
 async fn who_drops_the_last_tracer_ends_it_too() {
-    let Traced { cluster, tracer, producer } = Traced::start(MessageTrace::default()).await;
+    let Traced { cluster, tracer, producer, .. } = Traced::start(MessageTrace::default()).await;
     producer.send(Message::new("Orders", "body")).await.unwrap();
     drop(tracer);
     soon(cluster.until(|cluster| cluster.messages(TRACES).len() == 1)).await;
     assert_eq!(cluster.producers(TRACERS).len(), 1);
     drop(producer);
     soon(cluster.until(|cluster| cluster.producers(TRACERS).is_empty())).await;
+}
+
+/// PRO-DLY-01, PRO-DLY-02, §9: what is delivered later by level is a delayed message, and by a timer a normal one, as in Java.
+#[tokio::test(start_paused = true)]
+async fn records_tell_kinds_as_java_does_and_bodies_as_they_were_sent() {
+    let traced = Traced::start(MessageTrace::default()).await;
+    let order = || Message::new("Orders", "body");
+    let mut old = order();
+    old.set_system_property("__STARTDELIVERTIME", "1");
+    let messages = [order(), order().with_delay_level(1), order().deliver_after(SECOND), old];
+    traced.send(messages).await;
+    traced.send([Message::new("Orders", vec![b'x'; 10_000])]).await;
+    assert_eq!(traced.end(60 * SECOND).await, []);
+    let records = traced.records();
+    let sent: Vec<_> = records
+        .iter()
+        .map(|record| match record {
+            TraceRecord::Pub(record) => (record.kind, record.region.as_str(), record.body_bytes),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let stored = traced.cluster.messages("Orders");
+    let compressed =
+        stored.iter().map(|message| message.body().len()).find(|bytes| *bytes != 4).expect("the large one");
+    assert!(compressed < 1_000);
+    let region = "DefaultRegion";
+    let expected = [
+        (TraceKind::Normal, region, 4),
+        (TraceKind::Delay, region, 4),
+        (TraceKind::Normal, region, 4),
+        (TraceKind::Delay, region, 4),
+        (TraceKind::Normal, region, compressed as i64),
+    ];
+    assert_eq!(sent, expected);
+}
+
+/// PRO-TRC-05, PRO-TRC-10: of a send and of both ends of a transaction; none is the default one.
+#[tokio::test(start_paused = true)]
+async fn records_name_the_region_of_the_broker() {
+    for (region, expected) in [("eu", "eu"), ("", "DefaultRegion")] {
+        let traced = Traced::start_in(region, MessageTrace::default()).await;
+        let checker = async |_: ReceivedMessage| TransactionState::Rollback;
+        let builder = TransactionProducer::builder(traced.stack.clone(), "payers", checker);
+        let producer = builder.interceptor((*traced.tracer).clone()).build().await.unwrap();
+        producer.begin(Message::new("Orders", "body")).await.unwrap().commit().await.unwrap();
+        drop(producer.begin(Message::new("Orders", "body")).await.unwrap());
+        // Then brokers ask.
+        soon(traced.cluster.until(|cluster| cluster.broker("broker-0").open_transactions() == 0)).await;
+        assert_eq!(traced.end(60 * SECOND).await, []);
+        let records = traced.records();
+        let region = |record: &TraceRecord| match record {
+            TraceRecord::Pub(record) => (record.region.clone(), None),
+            TraceRecord::EndTransaction(record) => (record.region.clone(), Some(record.from_check)),
+            other => panic!("{other:?}"),
+        };
+        let mut regions: Vec<_> = records.iter().map(region).collect();
+        regions.sort();
+        let expected = [None, None, Some(false), Some(true)].map(|kind| (expected.to_owned(), kind));
+        assert_eq!(regions, expected);
+    }
 }

@@ -99,8 +99,8 @@ async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) 
     let (id, topic) = (half.id().clone(), half.topic().clone());
     let Some(answer) = known(core, &id, answer).await else { return };
     let transaction_id = half.transaction_id().map(str::to_owned);
-    let marks = [half.tag(), half.property(name::KEYS), half.broker_message_id()];
-    let [tag, keys, broker_message_id] = marks.map(|text| text.map(str::to_owned));
+    let marks = [half.tag(), half.property(name::KEYS), half.property(name::MSG_REGION), half.broker_message_id()];
+    let [tag, keys, region, broker_message_id] = marks.map(|text| text.map(str::to_owned));
     let state = match ask(checker, half).await {
         Ok(state) => state,
         Err(problem) => {
@@ -116,6 +116,7 @@ async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) 
         message_id: id.clone(),
         tag,
         keys,
+        region,
         broker_message_id,
         transaction_id,
         state,

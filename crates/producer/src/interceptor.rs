@@ -66,6 +66,8 @@ pub struct SendContext {
     pub message_id: MessageId,
     /// The size of the body as given.
     pub body_bytes: usize,
+    /// Its size as it is sent: less where it was compressed, which is known in [`after_send`](ProducerInterceptor::after_send).
+    pub sent_bytes: usize,
     /// The properties in wire form, as interceptors left them.
     properties: String,
     /// When the broker is to hand it out.
@@ -108,6 +110,8 @@ pub struct TransactionEnd {
     pub tag: Option<String>,
     /// Its keys, blanks between them.
     pub keys: Option<String>,
+    /// The region of the broker that has it, if it said one.
+    pub region: Option<String>,
     /// The broker's id of it.
     pub broker_message_id: Option<String>,
     /// The transaction, as the broker named it.
@@ -145,6 +149,7 @@ impl Watch {
             topic: message.topic().clone(),
             message_id: id.clone(),
             body_bytes: message.body().len(),
+            sent_bytes: message.body().len(),
             properties: String::new(),
             delivery: message.delivery(),
             is_half,
@@ -167,6 +172,11 @@ impl Watch {
         watch.context.properties.push_str(message.wire_properties());
         watch.context.delivery = message.delivery();
         (watch, Ok(()))
+    }
+
+    /// The body was compressed.
+    pub(crate) fn compressed(&mut self, bytes: usize) {
+        self.context.sent_bytes = bytes;
     }
 
     /// Shows what became of it.

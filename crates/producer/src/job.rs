@@ -200,7 +200,12 @@ impl Job {
         }
         drop(entrance);
         let (body, encoding) = if self.compresses() {
-            core.options.compression.apply(self.message.body()).await
+            let (body, encoding) = core.options.compression.apply(self.message.body()).await;
+            // It has one, or none.
+            for watch in self.extra.iter_mut().flat_map(|extra| &mut extra.watches) {
+                watch.compressed(body.len());
+            }
+            (body, encoding)
         } else {
             (self.message.body().clone(), BodyEncoding::Plain)
         };

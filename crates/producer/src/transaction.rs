@@ -178,6 +178,7 @@ impl Transaction {
                 message_id: receipt.message_id().clone(),
                 tag: marks.tag,
                 keys: marks.keys,
+                region: receipt.region().map(str::to_owned),
                 broker_message_id: receipt.broker_message_id().map(str::to_owned),
                 transaction_id: receipt.transaction_id().map(str::to_owned),
                 state,

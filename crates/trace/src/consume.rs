@@ -7,7 +7,7 @@ use ferrocket_model::{ReceivedMessage, properties::name};
 
 use crate::{
     SubAfterRecord, SubBeforeRecord, TraceRecord, Tracer,
-    tracer::{DEFAULT_REGION, millis, unix_ms},
+    tracer::{millis, region, unix_ms},
 };
 
 /// How a call ended, as Java counts.
@@ -22,7 +22,7 @@ impl ConsumerInterceptor for Tracer {
         for message in messages.iter().filter(|message| self.traces(message)) {
             self.put(TraceRecord::SubBefore(SubBeforeRecord {
                 time_ms: unix_ms(SystemTime::now()),
-                region: message.property(name::MSG_REGION).unwrap_or(DEFAULT_REGION).to_owned(),
+                region: region(message.property(name::MSG_REGION)),
                 group: context.group.to_string(),
                 request_id: request_id.clone(),
                 message_id: message.id().to_string(),

@@ -79,7 +79,7 @@ pub struct PubRecord {
     pub keys: Option<String>,
     /// The broker's host and port.
     pub store_host: String,
-    /// The size of the body.
+    /// The size of the body as it was sent, compressed or not.
     pub body_bytes: i64,
     /// How long it took, milliseconds.
     pub cost_ms: i64,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use ferrocket_backend::{BoxFuture, Ending, Leftover, Managed, Stage, spawn};
-use ferrocket_model::{DeliveryTime, OffsetId, SendReceipt, SendStatus};
+use ferrocket_model::{OffsetId, SendReceipt, SendStatus, properties::name};
 use ferrocket_producer::{ProducerBuilder, ProducerInterceptor, SendContext, SendError, TransactionEnd};
 use parking_lot::Mutex;
 use tokio::{
@@ -24,7 +24,9 @@ use tokio::{
 use crate::{EndRecord, MessageTrace, PubRecord, TraceKind, TraceRecord, dispatch};
 
 /// The region of servers that say none (PRO-TRC-05).
-pub(crate) const DEFAULT_REGION: &str = "DefaultRegion";
+const DEFAULT_REGION: &str = "DefaultRegion";
+/// What asked servers of old for a time of delivery.
+const START_DELIVER_TIME: &str = "__STARTDELIVERTIME";
 
 /// Makes a record of every message that a broker has accepted, of every end of a transaction, and of every message before and after
 /// its listener. An interceptor of producers and of consumers; cheap to clone. Its task and the producer behind it end with
@@ -154,20 +156,16 @@ impl ProducerInterceptor for Tracer {
         let cost = context.started.elapsed();
         self.put(TraceRecord::Pub(PubRecord {
             time_ms: unix_ms(SystemTime::now()) - millis(cost),
-            region: receipt.region().unwrap_or(DEFAULT_REGION).to_owned(),
+            region: region(receipt.region()),
             group: context.group.to_string(),
             topic: context.topic.to_string(),
             message_id: receipt.message_id().to_string(),
             tag: context.tag().map(str::to_owned),
             keys: context.keys().map(str::to_owned),
             store_host: receipt.broker_message_id().map(store_host).unwrap_or_default(),
-            body_bytes: i64::try_from(context.body_bytes).unwrap_or(i64::MAX),
+            body_bytes: i64::try_from(context.sent_bytes).unwrap_or(i64::MAX),
             cost_ms: millis(cost),
-            kind: match context.delivery {
-                _ if context.is_half => TraceKind::Half,
-                DeliveryTime::Now => TraceKind::Normal,
-                _ => TraceKind::Delay,
-            },
+            kind: kind(context),
             broker_message_id: receipt.broker_message_id().unwrap_or_default().to_owned(),
             success: receipt.status() == SendStatus::Ok,
         }));
@@ -176,7 +174,7 @@ impl ProducerInterceptor for Tracer {
     fn transaction_end(&self, end: &TransactionEnd) {
         self.put(TraceRecord::EndTransaction(EndRecord {
             time_ms: unix_ms(SystemTime::now()),
-            region: DEFAULT_REGION.to_owned(),
+            region: region(end.region.as_deref()),
             group: end.group.to_string(),
             topic: end.topic.to_string(),
             message_id: end.message_id.to_string(),
@@ -230,6 +228,21 @@ impl std::fmt::Debug for Tracer {
 fn store_host(broker_message_id: &str) -> String {
     let first = broker_message_id.split(',').next().unwrap_or_default();
     OffsetId::parse(first).map(|id| format!("{}:{}", id.ip, id.port)).unwrap_or_default()
+}
+
+/// As Java has it (PRO-HOOK-02): a timer message is a normal one.
+fn kind(context: &SendContext) -> TraceKind {
+    let is_delayed = [name::DELAY, START_DELIVER_TIME].into_iter().any(|name| context.property(name).is_some());
+    match context.is_half {
+        _ if is_delayed => TraceKind::Delay,
+        true => TraceKind::Half,
+        false => TraceKind::Normal,
+    }
+}
+
+/// The region as a record has it: tools pass over one without.
+pub(crate) fn region(said: Option<&str>) -> String {
+    said.filter(|region| !region.is_empty()).unwrap_or(DEFAULT_REGION).to_owned()
 }
 
 pub(crate) fn unix_ms(time: SystemTime) -> i64 {
