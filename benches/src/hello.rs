@@ -8,6 +8,9 @@ use crate::{cpu, report::Row};
 
 const PACKAGE: &str = "hello-producer";
 
+/// What [`size`] measures.
+pub const SIZE: &str = "hello-producer, stripped, without TLS";
+
 /// `cargo`, to be run in the root of the checkout.
 pub fn cargo() -> Command {
     let mut cargo = Command::new("cargo");
@@ -21,7 +24,6 @@ pub fn cargo() -> Command {
 ///
 /// When it does not build.
 pub fn size() -> Result<Row> {
-    let what = "hello-producer, stripped, without TLS";
     let mut build = cargo();
     build.args(["build", "--profile", "small", "--package", PACKAGE, "--message-format", "json-render-diagnostics"]);
     let output = build.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
@@ -35,7 +37,7 @@ pub fn size() -> Result<Row> {
         .find(|file| file.file_stem().is_some_and(|stem| stem == PACKAGE))
         .with_context(|| format!("cargo did not say where {PACKAGE} is"))?;
     let bytes = std::fs::metadata(&file).with_context(|| file.display().to_string())?.len();
-    Ok(Row::at_most("P25", what, bytes as f64 / 1e6, 2.5, "MB"))
+    Ok(Row::at_most("P25", SIZE, bytes as f64 / 1e6, 2.5, "MB"))
 }
 
 /// P27: a clean release build in a folder of its own; CPU time of cargo and all that it starts, and the time on the clock. What
