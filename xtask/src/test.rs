@@ -148,7 +148,8 @@ impl Runner {
                 command
             }
             Self::Cargo => {
-                let mut command = cargo_test();
+                let mut command = workspace::cargo();
+                command.args(["test", "--package", workspace::UMBRELLA, "--all-features", "--no-fail-fast"]);
                 command.args(["--test", BEHAVIOUR_SUITE, "--"]);
                 match part {
                     Part::Recovery => command.arg("recovery::"),
@@ -174,4 +175,31 @@ fn cargo_test() -> Command {
     // Without --doc: those are a step of their own.
     command.args(["test", "--workspace", "--all-features", "--no-fail-fast", "--lib", "--bins", "--tests"]);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Not the whole workspace once more per release.
+    #[test]
+    fn cargo_runs_the_behaviour_suite_and_nothing_else_on_a_real_server() {
+        for part in [Part::Others, Part::Recovery] {
+            let command = Runner::Cargo.behaviour_suite(part, &NOT_ON_4);
+            let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+            let what = words.split(|word| word == "--").next().unwrap();
+            assert_eq!(
+                what,
+                [
+                    "test",
+                    "--package",
+                    workspace::UMBRELLA,
+                    "--all-features",
+                    "--no-fail-fast",
+                    "--test",
+                    BEHAVIOUR_SUITE
+                ]
+            );
+        }
+    }
 }
