@@ -151,10 +151,10 @@ impl TopicRoute {
                 .take(MAX_QUEUES)
                 .collect();
         }
-        let masters = self.masters();
+        let has_master = self.has_master();
         self.sorted_queue_data()
             .into_iter()
-            .filter(|data| data.perm & PERM_WRITE != 0 && masters.contains(data.broker_name.as_str()))
+            .filter(|data| data.perm & PERM_WRITE != 0 && has_master(&data.broker_name))
             .flat_map(|data| queues(topic, &data.broker_name, data.write_queue_nums))
             .take(MAX_QUEUES)
             .collect()
@@ -164,10 +164,10 @@ impl TopicRoute {
     /// brokers with a master, where the template may be written and inherited (INS-RTE-10).
     pub fn template_queues(&self, topic: &Topic, queues_per_broker: u32) -> Vec<MessageQueue> {
         const NEEDED: i32 = PERM_WRITE | PERM_INHERIT;
-        let masters = self.masters();
+        let has_master = self.has_master();
         self.sorted_queue_data()
             .into_iter()
-            .filter(|data| data.perm & NEEDED == NEEDED && masters.contains(data.broker_name.as_str()))
+            .filter(|data| data.perm & NEEDED == NEEDED && has_master(&data.broker_name))
             .flat_map(|data| queues(topic, &data.broker_name, queues_per_broker.min(data.read_queue_nums)))
             .take(MAX_QUEUES)
             .collect()
@@ -242,9 +242,17 @@ impl TopicRoute {
         Ok(route)
     }
 
-    /// The names of the brokers with a master. A set, because a body may name as many brokers as queues, all of them many.
-    fn masters(&self) -> HashSet<&str> {
-        self.brokers.iter().filter(|broker| broker.master.is_some()).map(|broker| broker.name.as_str()).collect()
+    /// Whether a broker has a master. Few are looked through; many are put into a set, because a body may name as many brokers as
+    /// queues.
+    fn has_master(&self) -> impl Fn(&str) -> bool + '_ {
+        const FEW: usize = 16;
+        let masters =
+            || self.brokers.iter().filter(|broker| broker.master.is_some()).map(|broker| broker.name.as_str());
+        let set: Option<HashSet<&str>> = (self.brokers.len() > FEW).then(|| masters().collect());
+        move |broker| match &set {
+            Some(set) => set.contains(broker),
+            None => masters().any(|master| master == broker),
+        }
     }
 
     fn sorted_queue_data(&self) -> Vec<&QueueData> {
@@ -321,13 +329,21 @@ mod tests {
     fn the_queues_of_the_largest_route_are_found_soon() {
         let broker = BrokerAddresses::new("x", "c", "127.0.0.1:1");
         let queue = QueueData { broker_name: "y".to_owned(), perm: 7, ..QueueData::default() };
-        let route = TopicRoute::new(vec![broker; MAX_BODY_ENTRIES], vec![queue; MAX_BODY_ENTRIES]);
+        let mut queues = vec![queue; MAX_BODY_ENTRIES];
+        queues.push(QueueData {
+            broker_name: "x".to_owned(),
+            perm: 7,
+            read_queue_nums: 8,
+            write_queue_nums: 3,
+            ..QueueData::default()
+        });
+        let route = TopicRoute::new(vec![broker; MAX_BODY_ENTRIES], queues);
         let (done, ended) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let topic = Topic::from("t");
             let _ = done.send(route.publish_queues(&topic).len() + route.template_queues(&topic, 4).len());
         });
-        assert_eq!(ended.recv_timeout(std::time::Duration::from_secs(20)), Ok(0));
+        assert_eq!(ended.recv_timeout(std::time::Duration::from_secs(20)), Ok(3 + 4));
     }
 
     /// A body without some fields, with others and with nulls is still a route.
