@@ -77,7 +77,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Asks for the list, at the start, every 120 s, and when no server can be reached.
+    /// Asks for the list: in [`connect`](Self::connect), every 120 s, and every 5 s while no server can be reached.
+    /// [`connect_lazy`](Self::connect_lazy) does not ask: the first list comes within some seconds after a call has found no server.
     pub fn name_server_source(mut self, source: impl NameServerSource) -> Self {
         self.source = Some(Arc::new(source));
         self
@@ -135,7 +136,8 @@ impl ClientBuilder {
         self
     }
 
-    /// RocketMQ's own message trace: records of what is sent, in a topic of their own. Default: off.
+    /// RocketMQ's own message trace: records of what is sent, of the ends of transactions, and of each message before and after each
+    /// call of a listener, in a topic of their own. Default: off.
     #[cfg(feature = "trace")]
     #[doc(alias = "enableTrace")]
     pub fn message_trace(mut self, trace: ferrocket_trace::MessageTrace) -> Self {

@@ -232,8 +232,8 @@ impl Client {
         metrics
     }
 
-    /// Ends everything made from this client, consumers first, then producers, then the connections. Within the builder's
-    /// `shutdown_timeout`, or what [`ShuttingDown::within`] says.
+    /// Ends everything made from this client: consumers first, then producers, then message trace, whose last records are sent, then
+    /// the connections. Within the builder's `shutdown_timeout`, or what [`ShuttingDown::within`] says.
     ///
     /// # Errors
     ///

@@ -1,5 +1,4 @@
-//! An async client for Apache RocketMQ: everything the Java client does, at a tenth of its cost, with an API that a Rust user
-//! finds natural.
+//! An async client for Apache RocketMQ 4.9 and 5.x: producers and push consumers with bounded memory and exact errors.
 //!
 //! One [`Client`] is one cluster. Producers and consumers are made from it and share its connections, routes and heartbeats.
 //! Memory is bounded by options, errors say whether something was applied, and nothing runs that you did not build.
@@ -125,7 +124,7 @@ pub mod producer {
 /// - **Bounded.** What is pulled and not settled is bounded by count and by bytes, per queue, consumer and client. A queue that stands
 ///   still says why: [`QueueState`](consumer::QueueState), in [`health`](PushConsumer::health).
 /// - **Shutdown** pulls nothing more, lets listeners finish, stores offsets and awaits the answers, gives locks back, leaves the group, and
-///   says what was left undone. Dropping the last handle stops the intake and stores what is settled; brokers are not told.
+///   says what was left undone. Dropping the last handle stops the intake, stores what is settled and tells brokers, and nobody waits for it.
 ///
 /// The repository's guide (`docs/guide`) has pages on consuming, ordering, broadcast, rebalance, tuning, and on why a consumer stands still.
 pub mod consumer {

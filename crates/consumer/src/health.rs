@@ -7,7 +7,7 @@ use tokio::time::Instant;
 pub struct ConsumerHealth {
     /// The group.
     pub group: Group,
-    /// Every queue that this consumer owns.
+    /// Every queue that this consumer owns, and those that it should own and cannot start.
     pub queues: Vec<QueueHealth>,
     /// Messages that were pulled and not settled.
     pub buffered: usize,

@@ -11,8 +11,9 @@ use crate::{BatchOutcome, IntoBatchOutcome, IntoOutcome, Outcome};
 /// captures and must be `async move` clones into the block, `move |m: ReceivedMessage| { let x = x.clone(); async move { … } }`;
 /// and state that is borrowed over an await belongs in a struct that implements this trait.
 ///
-/// A panic is contained and counts as a failure. The future is dropped in two cases only: the handler timeout, and the deadline
-/// of a shutdown; the message comes again then.
+/// A panic is contained and counts as a failure. The future is dropped in three cases only: the handler timeout; the deadline of a
+/// shutdown; and, where an order is kept, when the lock of its queue can no longer be proven or must be given back. The message
+/// comes again then.
 #[doc(alias = "MessageListenerConcurrently")]
 #[doc(alias = "MessageListenerOrderly")]
 #[diagnostic::on_unimplemented(

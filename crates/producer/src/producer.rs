@@ -74,8 +74,8 @@ impl Producer {
     /// # Errors
     ///
     /// As [`send`](Self::send), for the batch as a whole; it gives all messages back. Refused without asking anybody: an empty list,
-    /// several topics, retry topics, replies, delays and timers, some that wait for the store and some that do not, keys of several
-    /// queues, and more than `max_message_bytes` together on the wire.
+    /// several topics, retry topics, replies, delays and timers, some that wait for the store and some that do not, and more than
+    /// `max_message_bytes` together on the wire. Keys of several queues are refused before anything is sent, when the route is known.
     ///
     /// # Cancel safety
     ///
