@@ -145,7 +145,7 @@ mod tests {
     }
 
     proptest! {
-        /// R-I8: whatever is asked and answered when, a lease that holds was asked for less than 30 s ago, and none holds again
+        /// R-I5: whatever is asked and answered when, a lease that holds was asked for less than 30 s ago, and none holds again
         /// once it has not.
         #[test]
         fn a_lease_that_holds_was_asked_for_less_than_30_s_ago(
