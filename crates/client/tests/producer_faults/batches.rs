@@ -22,7 +22,7 @@ async fn r1_a_batch_that_is_cut_anywhere_is_told_honestly_for_each_of_its_messag
     let (client, wire) = connect(&cluster).await;
     let once = client.producer("once").max_attempts(1).build().await.expect("it builds");
     let ledger = Ledger::default();
-    ledger.until_sent(&once, "first").await;
+    ledger.until_sent(&once, "first", SECOND / 10).await;
     let mut failed = 0;
     for cut in (0..3_000).step_by(41) {
         let bodies = bodies(&format!("cut {cut:04}"), 12);
@@ -43,7 +43,7 @@ async fn r1_a_batch_that_is_cut_anywhere_is_told_honestly_for_each_of_its_messag
                 failed += 1;
             }
         }
-        ledger.until_sent(&once, &format!("after {cut}")).await;
+        ledger.until_sent(&once, &format!("after {cut}"), SECOND / 10).await;
     }
     assert!(failed > 20, "a batch is longer than {failed} steps");
     // Cut within the request none of the batches was stored, and those sends stand in no ledger.
@@ -63,7 +63,7 @@ async fn messages_that_were_batched_by_themselves_are_told_the_truth_each_under_
     let once = build("once", 1).await.expect("it builds");
     let usual = build("usual", 4).await.expect("it builds");
     let ledger = Ledger::default();
-    ledger.until_sent(&usual, "first").await;
+    ledger.until_sent(&usual, "first", SECOND / 10).await;
     let limit = 3 * SECOND + Duration::from_millis(5);
     for round in 0..50 {
         for (name, producer) in [("once", &once), ("usual", &usual)] {

@@ -32,9 +32,8 @@ async fn r1_a_request_cut_at_any_byte_is_told_honestly_and_the_next_send_succeed
         if position > 0 {
             assert_eq!(error.applied(), Applied::Unknown, "cut at {position}: bytes of it were written");
         }
-        // The bound of the row: one connect and 100 ms; a dial may wait for the backoff of the one before.
-        let took = ledger.until_sent(&once, &format!("after {position}")).await;
-        assert!(took <= SECOND / 2, "cut at {position}: back after {took:?}");
+        // The bound of the row: one connect, which takes no time here, and 100 ms.
+        ledger.until_sent(&once, &format!("after {position}"), SECOND / 10).await;
     }
     // With attempts left nobody notices.
     for position in (0..frame).step_by(7) {
@@ -63,7 +62,7 @@ async fn r1_an_answer_cut_at_any_byte_leaves_the_outcome_unknown_and_a_retry_mak
             Err(error) => assert_eq!(error.applied(), Applied::Unknown, "cut after {cut}: {error}"),
         }
         assert_eq!(fault.hits(), 1);
-        ledger.until_sent(&careful, &format!("after {cut}")).await;
+        ledger.until_sent(&careful, &format!("after {cut}"), SECOND / 10).await;
         let _ = cluster.fault(Fault::on(Call::Send).times(1).cut_answer_after(cut));
         ledger.send(&usual, format!("usual {cut}"), 3 * SECOND).await.expect("the second attempt succeeds");
         cut += 1;
@@ -142,7 +141,7 @@ async fn r1_a_cut_under_many_sends_is_told_honestly_to_each_of_them() {
     let once = client.producer("once").max_attempts(1).build().await.expect("it builds");
     let usual = client.producer("usual").build().await.expect("it builds");
     let ledger = Ledger::default();
-    ledger.until_sent(&once, "first").await;
+    ledger.until_sent(&once, "first", SECOND / 10).await;
     for round in 0..60 {
         wire.cut_after(round * 211);
         let sends = (0..50).map(|n| ledger.send(&once, format!("once {round} {n}"), SECOND));

@@ -19,7 +19,7 @@ async fn sends_of_one_key_keep_their_order_under_cuts_refusals_and_delays() {
     let (client, wire) = connect(&cluster).await;
     let producer = client.producer("shop").max_attempts(4).build().await.expect("it builds");
     let ledger = Ledger::default();
-    ledger.until_sent(&producer, "first").await;
+    ledger.until_sent(&producer, "first", SECOND / 10).await;
     for round in 0..25 {
         match round % 5 {
             0 => wire.cut_after(round * 53),

@@ -21,7 +21,7 @@ async fn r4_after_a_restart_sends_succeed_within_a_second_and_nothing_that_was_s
     let once = client.producer("once").max_attempts(1).build().await.expect("it builds");
     let usual = client.producer("usual").build().await.expect("it builds");
     let ledger = Ledger::default();
-    ledger.until_sent(&usual, "first").await;
+    ledger.until_sent(&usual, "first", SECOND / 10).await;
     for round in 0..30 {
         let broker = cluster.broker("broker-0");
         let away = Duration::from_millis(137) * round;
@@ -46,8 +46,7 @@ async fn r4_after_a_restart_sends_succeed_within_a_second_and_nothing_that_was_s
             assert!(wire.dials() - dials <= most, "{} dials in {away:?}", wire.dials() - dials);
             if round % 2 == 0 { soon(broker.restart()).await } else { soon(broker.restart_on_same_port()).await }
                 .expect("it starts");
-            let took = ledger.until_sent(&usual, &format!("{round} back")).await;
-            assert!(took <= SECOND, "round {round}, after {away:?}: back after {took:?}");
+            ledger.until_sent(&usual, &format!("{round} back, after {away:?}"), SECOND).await;
         };
         tokio::join!(under_load, restarting);
         ledger.check(&cluster);
@@ -160,8 +159,7 @@ async fn r6_a_topic_that_is_deleted_is_said_to_be_gone_and_found_again_at_once()
     let error = later.send(&producer, "gone", 3 * SECOND).await.expect_err("the topic is gone");
     assert_eq!((error.kind(), error.applied()), (ErrorKind::RouteNotFound, Applied::No), "{error}");
     cluster.create_topic("Orders", 2);
-    let took = later.until_sent(&producer, "back").await;
-    assert!(took <= 2 * SECOND, "found again after {took:?}");
+    later.until_sent(&producer, "back", 2 * SECOND).await;
     later.check(&cluster);
 }
 
@@ -262,8 +260,7 @@ async fn r23_a_hundred_thousand_sends_without_a_broker_end_in_time_with_bounded_
     assert!(wire.dials() - dials <= 24, "{} dials in {took:?}", wire.dials() - dials);
     assert_eq!((producer.health().in_flight, producer.health().in_flight_bytes), (0, 0));
     soon(cluster.broker("broker-0").restart()).await.expect("it starts");
-    let took = ledger.until_sent(&producer, "back").await;
-    assert!(took <= SECOND, "back after {took:?}");
+    ledger.until_sent(&producer, "back", SECOND).await;
     ledger.check(&cluster);
 }
 

@@ -19,7 +19,7 @@ async fn r22_a_shutdown_waits_for_the_sends_that_are_under_way() {
     let batching = client.producer("batching").auto_batch(AutoBatch::default().max_delay(20 * SECOND));
     let batching = batching.build().await.expect("it builds");
     let ledger = Ledger::default();
-    ledger.until_sent(&plain, "first").await;
+    ledger.until_sent(&plain, "first", SECOND / 10).await;
     let fault = cluster.fault(Fault::on(Call::Send).delay(SECOND));
     let sends = (0..60).map(|n| {
         let (body, producer) = (format!("{n}"), if n % 2 == 0 { &plain } else { &batching });
@@ -48,7 +48,7 @@ async fn r22_a_shutdown_that_cannot_finish_ends_at_its_deadline_and_says_what_wa
     let producer = client.producer("shop").send_timeout(30 * SECOND).attempt_timeout(30 * SECOND);
     let producer = producer.max_in_flight(50).build().await.expect("it builds");
     let ledger = Ledger::default();
-    ledger.until_sent(&producer, "first").await;
+    ledger.until_sent(&producer, "first", SECOND / 10).await;
     cluster.broker("broker-0").pause();
     // 50 are under way, and the others stand in line.
     let sends = (0..80).map(|n| {
