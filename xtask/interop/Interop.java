@@ -61,6 +61,10 @@ public final class Interop {
             transact(args[1], args[2], Integer.parseInt(args[3]), Integer.parseInt(args[4]));
         } else if (args.length == 5 && args[0].equals("deliver")) {
             Deliveries.print(args[1], args[2], args[3], args[4]);
+        } else if (args.length == 4 && args[0].equals("flow")) {
+            Sharing.flow(args[1], args[2], Long.parseLong(args[3]));
+        } else if (args.length == 6 && args[0].equals("share")) {
+            Sharing.share(args[1], args[2], args[3], args[4], Long.parseLong(args[5]));
         } else if (args.length >= 7 && args[0].equals("trace")) {
             Traces.write(args[1], args[2], args[3], Integer.parseInt(args[4]), Integer.parseInt(args[5]),
                 Arrays.copyOfRange(args, 6, args.length));
@@ -70,6 +74,7 @@ public final class Interop {
             System.err.println("usage: produce NAMESRV TOPIC COUNT SPEC... | consume NAMESRV TOPIC GROUP COUNT SECONDS"
                 + " | request NAMESRV TOPIC COUNT | reply NAMESRV TOPIC GROUP COUNT SECONDS | transact NAMESRV TOPIC COUNT SECONDS"
                 + " | deliver NAMESRV TOPIC GROUP concurrent|orderly"
+                + " | flow NAMESRV TOPIC MILLIS | share NAMESRV TOPIC GROUP concurrent|orderly MILLIS"
                 + " | trace NAMESRV TOPIC TRACETOPIC COUNT SECONDS SPEC..."
                 + " | read-trace NAMESRV TOPIC TRACETOPIC GROUP COUNT SECONDS");
             System.exit(2);

@@ -1,12 +1,15 @@
 //! `cargo xtask interop java|go`: messages from another client to ours and back, over a real broker; and
-//! `cargo xtask interop mqadmin`: our consumers under the servers' own tool.
+//! `cargo xtask interop mqadmin`: our consumers under the servers' own tool; and `cargo xtask interop mixed`: groups of
+//! consumers of ours and of the Java client.
 //!
 //! All programs print what they sent and what they received, one JSON object a line (`xtask/interop/README.md`).
 //! Here they are started and their lines compared.
 
 mod admin;
 mod compare;
+mod history;
 mod member;
+mod mixed;
 mod mqadmin;
 mod program;
 
@@ -54,6 +57,15 @@ pub(crate) enum Command {
         #[arg(long)]
         self_check: bool,
     },
+    /// Consumers of ours and of the Java client in one group, while members come, leave and are killed.
+    Mixed {
+        /// Only consumers of the Java client: shows that the checks work, and what that client does.
+        #[arg(long)]
+        self_check: bool,
+        /// The release of Apache RocketMQ.
+        #[arg(long, value_enum, default_value = "5.5.0")]
+        release: Release,
+    },
     /// The tool of the servers looks at a consumer of ours, resets it and lets it consume.
     Mqadmin {
         /// A consumer of the Java client instead of ours: shows that the checks work.
@@ -76,6 +88,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     let outcome = match command {
         Command::Java { self_check } => java(sides(*self_check)),
         Command::Go { self_check } => go(sides(*self_check)),
+        Command::Mixed { self_check, release } => mixed(sides(*self_check), *release),
         Command::Mqadmin { self_check } => mqadmin(*self_check),
     };
     match outcome {
@@ -105,6 +118,14 @@ pub(crate) fn mqadmin(self_check: bool) -> Result<()> {
     java::require()?;
     let program = if self_check { Program::java(RELEASE.version())? } else { Program::rust()? };
     broker::with_cluster(RELEASE, &[], |cluster| admin::check(cluster, &program))
+}
+
+/// Lets consumers of ours and of the Java client share queues, and fails when anything is not as it must be.
+pub(crate) fn mixed(sides: Sides, release: Release) -> Result<()> {
+    java::require()?;
+    let java = Program::java(RELEASE.version())?;
+    let ours = if sides == Sides::OtherOnly { java.clone() } else { Program::rust()? };
+    broker::with_cluster(release, &[], |cluster| mixed::check(cluster, &java, &ours))
 }
 
 fn exchanges(other: &Program, sides: Sides) -> Result<()> {

@@ -45,6 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     steps.run("Java interop", || servers(args).and_then(|()| interop::java(interop::Sides::Both)));
     steps.run("Go interop", || servers(args).and_then(|()| interop::go(interop::Sides::Both)));
+    steps.run("mixed groups", || servers(args).and_then(|()| interop::mixed(interop::Sides::Both, Release::V5_5_0)));
     Ok(steps.finish())
 }
 

@@ -17,11 +17,14 @@ use super::program::Program;
 const LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
+/// What a member printed so far. It outlives the member.
+pub(super) type Lines = Arc<Mutex<Vec<Value>>>;
+
 /// A running member of a group. Dropping it kills it.
 pub(super) struct Member {
     name: &'static str,
     process: Child,
-    lines: Arc<Mutex<Vec<Value>>>,
+    lines: Lines,
     reader: Option<JoinHandle<Result<()>>>,
     client_id: String,
 }
@@ -62,6 +65,11 @@ impl Member {
         &self.client_id
     }
 
+    /// What it printed, and will print.
+    pub(super) fn lines(&self) -> Lines {
+        Arc::clone(&self.lines)
+    }
+
     /// How often each message of a topic was delivered, by index.
     pub(super) fn deliveries(&self, topic: &str) -> Result<BTreeMap<u64, usize>> {
         let lines = self.lines.lock().map_err(|_| anyhow!("the reader of the lines panicked"))?;
@@ -100,6 +108,15 @@ impl Member {
             Some(Ok(read)) => read,
             _ => bail!("the reader of the lines panicked"),
         }
+    }
+
+    /// Ends it as a crash would, and waits until all that it printed is read.
+    pub(super) fn kill(mut self) -> Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        // Its last line may be torn.
+        let _ = self.reader.take().map(JoinHandle::join);
+        Ok(())
     }
 
     fn first<T>(&self, find: impl Fn(&Value) -> Option<T>) -> Result<Option<T>> {

@@ -12,9 +12,10 @@ use crate::step::{self, Absent};
 use crate::{examples, java, tools, workspace};
 
 /// Name and text of each source of the Java program.
-const JAVA_FILES: [(&str, &str); 3] = [
+const JAVA_FILES: [(&str, &str); 4] = [
     ("Deliveries.java", include_str!("../../interop/Deliveries.java")),
     ("Interop.java", include_str!("../../interop/Interop.java")),
+    ("Sharing.java", include_str!("../../interop/Sharing.java")),
     ("Traces.java", include_str!("../../interop/Traces.java")),
 ];
 /// Name and text of each file of the Go module.

@@ -41,7 +41,7 @@ fn outcome(topic: &str, message: &ReceivedMessage) -> Outcome {
 }
 
 /// Tokio's own standard input would keep the program from ending.
-async fn end_of_input() -> Result<()> {
+pub(crate) async fn end_of_input() -> Result<()> {
     let (sender, ended) = oneshot::channel();
     std::thread::spawn(move || {
         // Whatever ends it.

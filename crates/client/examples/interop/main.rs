@@ -2,6 +2,7 @@
 
 mod deliver;
 mod message;
+mod sharing;
 mod trace;
 
 use std::{
@@ -32,6 +33,8 @@ async fn main() -> Result<()> {
         "reply" => reply(text(1)?, text(2)?, text(3)?, text(4)?.parse()?, text(5)?.parse()?).await,
         "transact" => transact(text(1)?, text(2)?, text(3)?.parse()?, text(4)?.parse()?).await,
         "deliver" => deliver::deliver(text(1)?, text(2)?, text(3)?, text(4)?).await,
+        "flow" => sharing::flow(text(1)?, text(2)?, text(3)?.parse()?).await,
+        "share" => sharing::share(text(1)?, text(2)?, text(3)?, text(4)?, text(5)?.parse()?).await,
         "trace" => {
             let specs = arguments.get(6..).unwrap_or_default();
             trace::write(text(1)?, text(2)?, text(3)?, text(4)?.parse()?, text(5)?.parse()?, specs).await
