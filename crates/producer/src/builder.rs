@@ -150,7 +150,7 @@ impl ProducerBuilder {
     }
 
     /// Whether a message that was stored, but not as safely as wanted, is sent to another broker too. Default: false. When that
-    /// fails, the receipt is that of the first broker, with its [status](SendReceipt::status).
+    /// fails, the receipt is that of the first broker, with its [status](ferrocket_model::SendReceipt::status).
     #[doc(alias = "retryAnotherBrokerWhenNotStoreOK")]
     pub fn retry_not_ok(mut self, retry: bool) -> Self {
         self.retry.retry_not_ok = retry;
