@@ -12,7 +12,7 @@ pub(super) type Micros = u64;
 const COMMIT_INTERVAL: Micros = 6_000_000;
 /// How old the commit of a member that gives a queue up may be when the next owner begins: that one may be told of the change
 /// first, and goes by what was committed with the last pull.
-const HAND_OVER: Micros = 2_000_000;
+const HAND_OVER: Micros = 4_000_000;
 
 /// Everything that is known of one group when all is over.
 #[derive(Default)]
