@@ -30,12 +30,22 @@ pub struct Spec {
     pub binary: bool,
     /// Whether it sends at half of the rate that it is able to, instead of as fast as answers come.
     pub open: bool,
+    /// How many queues its topic has.
+    pub queues: u32,
+    /// How many messages it has buffered before it is measured.
+    pub buffered: usize,
 }
 
 impl Spec {
-    /// On one pinned core, with JSON headers.
+    /// On one pinned core, with JSON headers and 4 queues.
     pub const fn new(kind: Kind, in_flight: usize) -> Self {
-        Self { kind, in_flight, workers: 1, pinned: true, binary: false, open: false }
+        Self { kind, in_flight, workers: 1, pinned: true, binary: false, open: false, queues: 4, buffered: 0 }
+    }
+
+    /// With so many queues.
+    pub const fn queues(mut self, queues: u32) -> Self {
+        self.queues = queues;
+        self
     }
 
     /// On two workers, not pinned.
@@ -70,7 +80,8 @@ impl Spec {
         let place = if self.pinned { "pinned" } else { "free" };
         let format = if self.binary { " binary" } else { "" };
         let open = if self.open { ", half of the rate" } else { "" };
-        format!("{kind} {} in flight, {} worker, {place}{format}{open}", self.in_flight, self.workers)
+        let queues = if self.queues == 4 { String::new() } else { format!(", {} queues", self.queues) };
+        format!("{kind} {} in flight, {} worker, {place}{format}{open}{queues}", self.in_flight, self.workers)
     }
 
     /// Starts its process.
@@ -83,6 +94,7 @@ impl Spec {
         let mut command = child::myself(self.pinned.then_some(0))?;
         command.args(["client", "--kind", kind.get_name(), "--address", address]);
         command.args(["--in-flight", &self.in_flight.to_string(), "--workers", &self.workers.to_string()]);
+        command.args(["--queues", &self.queues.to_string(), "--buffered", &self.buffered.to_string()]);
         if self.binary {
             command.arg("--binary");
         }

@@ -86,10 +86,10 @@ pub fn route() -> String {
     )
 }
 
-/// Stored messages with bodies of 1 KiB, one behind the other, from this offset on.
-pub fn stored(first_offset: i64, count: usize) -> Bytes {
+/// Stored messages with bodies of so many bytes, one behind the other, from this offset on.
+pub fn stored(first_offset: i64, count: usize, body: usize) -> Bytes {
     let host = SocketAddr::from((Ipv4Addr::LOCALHOST, 10_911));
-    let body = [b'x'; 1024];
+    let body = vec![b'x'; body];
     let mut out = BytesMut::new();
     for offset in (first_offset..).take(count) {
         let parts = StoredParts {

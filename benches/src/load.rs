@@ -5,13 +5,13 @@
 
 use std::{
     io::{BufRead, Write},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use clap::ValueEnum;
-use ferrocket::{Client, HeaderFormat, Message, Producer, ReceivedMessage, Topic};
+use ferrocket::{Client, HeaderFormat, Message, Producer, Topic};
 
 use crate::{
     inputs,
@@ -44,6 +44,12 @@ pub enum Kind {
     PushBatch,
     /// A push consumer with a handler for one message.
     Push,
+    /// The same, in the order of each queue.
+    PushOrderly,
+    /// A producer and a push consumer that have nothing to do.
+    Idle,
+    /// A push consumer whose handlers stand still, with as many messages buffered as `--buffered` says; counts those.
+    Cached,
 }
 
 impl Kind {
@@ -55,7 +61,8 @@ impl Kind {
             Self::Keyed => Some(Way::Keyed),
             Self::Batch => Some(Way::Batch),
             Self::OneWay => Some(Way::OneWay),
-            Self::Echo | Self::EchoPull | Self::PushBatch | Self::Push => None,
+            Self::Echo | Self::EchoPull => None,
+            Self::PushBatch | Self::Push | Self::PushOrderly | Self::Idle | Self::Cached => None,
         }
     }
 }
@@ -82,6 +89,12 @@ pub struct Options {
     /// messages were due. For `send` and `echo`.
     #[arg(long)]
     pub open: bool,
+    /// How many queues of the topic a consumer must own before it is measured.
+    #[arg(long, default_value_t = 1)]
+    pub queues: usize,
+    /// How many messages a consumer must have buffered before it is measured. For `cached`.
+    #[arg(long, default_value_t = 0)]
+    pub buffered: usize,
     /// Does this many messages and ends, instead of asking how long. For strace.
     #[arg(long)]
     pub messages: Option<u64>,
@@ -100,7 +113,7 @@ impl Options {
         builder.enable_all().build().context("a runtime")
     }
 
-    fn format(&self) -> HeaderFormat {
+    pub(crate) fn format(&self) -> HeaderFormat {
         if self.binary { HeaderFormat::Binary } else { HeaderFormat::Json }
     }
 }
@@ -173,7 +186,7 @@ impl Load {
             Kind::EchoPull => {
                 Self::Echo(null_echo::Client::connect(address, Shape::PULL, *in_flight).await?, inputs::BATCH as u64)
             }
-            kind => Self::Push(Push::start(address, options.format(), kind == Kind::PushBatch).await?),
+            _ => Self::Push(Push::start(options).await?),
         })
     }
 
@@ -207,46 +220,4 @@ impl Load {
             _ => bail!("only sends can be counted"),
         }
     }
-}
-
-/// What a start is measured to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum First {
-    /// The first receipt.
-    Ack,
-    /// The first message in a handler.
-    Message,
-}
-
-/// Time from before the runtime is made to the first receipt or message.
-///
-/// # Errors
-///
-/// When it does not come.
-pub fn first(first: First, address: &str) -> Result<Duration> {
-    let begun = Instant::now();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let client = client(address, HeaderFormat::Json).await?;
-        match first {
-            First::Ack => {
-                let producer = client.producer("bench-group").build().await?;
-                producer.send(message()).await?;
-            }
-            First::Message => {
-                let (seen, mut came) = tokio::sync::mpsc::channel(1);
-                let consumer = client.push_consumer("bench-consumers").subscribe(inputs::TOPIC, "*");
-                let consumer = consumer.concurrent(move |_: ReceivedMessage| {
-                    let seen = seen.clone();
-                    async move {
-                        let _ = seen.try_send(());
-                    }
-                });
-                let _consumer = consumer.build().await?;
-                tokio::time::timeout(Duration::from_secs(30), came.recv()).await.context("no message within 30 s")?;
-            }
-        }
-        anyhow::Ok(())
-    })?;
-    Ok(begun.elapsed())
 }

@@ -104,7 +104,7 @@ fn answers(times: usize, ready: impl FnOnce(), read: impl Fn(Frame)) {
 }
 
 fn pulled(times: usize, ready: impl FnOnce(), open: impl Fn(&Bytes) -> StoredMessages<'_>) {
-    let messages = inputs::stored(0, inputs::BATCH);
+    let messages = inputs::stored(0, inputs::BATCH, 1024);
     // As in a client: a view of a larger buffer that others share.
     let messages = messages.slice(..);
     ready();

@@ -63,9 +63,14 @@ const fn echo(in_flight: usize) -> Spec {
 const ECHO_PULL: Spec = Spec::new(Kind::EchoPull, 4);
 const PUSH_BATCH: Spec = Spec::new(Kind::PushBatch, 4);
 const PUSH: Spec = Spec::new(Kind::Push, 4);
+const PUSH_ORDERLY: Spec = Spec::new(Kind::PushOrderly, 4);
+
+const fn push_batch(queues: u32) -> Spec {
+    Spec::new(Kind::PushBatch, queues as usize).queues(queues)
+}
 
 /// All of them, in the order in which they are measured.
-pub const PAIRS: [Pair; 17] = [
+pub const PAIRS: [Pair; 19] = [
     Pair::new("P1", "sync send, 64 in flight : null echo, CPU", Figure::Cpu, send(64), echo(64), 4.0).cpu_us(2.8),
     Pair::new("P1b", "the same, binary headers", Figure::Cpu, send(64).binary(), echo(64), 4.0),
     Pair::new(
@@ -148,4 +153,14 @@ pub const PAIRS: [Pair; 17] = [
     Pair::new("P9", "push consumer, handlers of 1 : handlers of 32, CPU", Figure::Cpu, PUSH, PUSH_BATCH, f64::INFINITY)
         .cpu_us(1.5),
     Pair::new("P9r", "the same, rate : null echo of pulls", Figure::Rate, PUSH, ECHO_PULL, f64::INFINITY),
+    Pair::new("P10", "orderly consumer, handlers of 1 : in no order, CPU", Figure::Cpu, PUSH_ORDERLY, PUSH, 1.2).rate(),
+    Pair::new(
+        "P19",
+        "push consumer, handlers of 32, 4,096 queues : 16 queues, CPU",
+        Figure::Cpu,
+        push_batch(4_096),
+        push_batch(16),
+        1.3,
+    )
+    .rate(),
 ];

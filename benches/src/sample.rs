@@ -22,6 +22,9 @@ pub struct Sample {
     pub p99_ns: u64,
     /// The 99.9th percentile.
     pub p999_ns: u64,
+    /// Bytes of the process in memory at the end; 0 where that is not known.
+    #[serde(default)]
+    pub resident: u64,
     #[serde(skip)]
     open: Option<Open>,
 }
@@ -38,7 +41,7 @@ impl Sample {
     pub fn begin() -> Self {
         let latencies = Histogram::new(3).expect("3 digits are possible");
         let open = Open { cpu: cpu::used().unwrap_or_default(), latencies, begun: Instant::now() };
-        Self { count: 0, cpu_ns: 0, wall_ns: 0, p50_ns: 0, p99_ns: 0, p999_ns: 0, open: Some(open) }
+        Self { count: 0, cpu_ns: 0, wall_ns: 0, p50_ns: 0, p99_ns: 0, p999_ns: 0, resident: 0, open: Some(open) }
     }
 
     /// Something took this long.
@@ -53,6 +56,7 @@ impl Sample {
         if let Some(open) = self.open.take() {
             self.wall_ns = open.begun.elapsed().as_nanos() as u64;
             self.cpu_ns = cpu::used().unwrap_or_default().saturating_sub(open.cpu).as_nanos() as u64;
+            self.resident = cpu::resident_bytes().unwrap_or_default();
             self.p50_ns = open.latencies.value_at_quantile(0.5);
             self.p99_ns = open.latencies.value_at_quantile(0.99);
             self.p999_ns = open.latencies.value_at_quantile(0.999);

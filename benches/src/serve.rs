@@ -4,7 +4,6 @@ use std::{io::Write, net::TcpListener};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use ferrocket_protocol::HeaderFormat;
 
 use crate::{child, child::Asked, null_broker, null_echo};
 
@@ -13,8 +12,30 @@ use crate::{child, child::Asked, null_broker, null_echo};
 pub enum Server {
     /// [`null_echo`].
     Echo,
-    /// [`null_broker`], 4 queues.
+    /// [`null_broker`].
     Broker,
+}
+
+/// A server, and how it looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+pub struct Served {
+    /// Which one.
+    pub server: Server,
+    /// How a broker looks.
+    #[command(flatten)]
+    pub options: null_broker::Options,
+}
+
+impl Served {
+    /// The null echo.
+    pub const ECHO: Self = Self { server: Server::Echo, options: null_broker::Options::PLAIN };
+    /// The null broker with 4 queues that never end.
+    pub const BROKER: Self = Self::broker(null_broker::Options::PLAIN);
+
+    /// A null broker.
+    pub const fn broker(options: null_broker::Options) -> Self {
+        Self { server: Server::Broker, options }
+    }
 }
 
 /// Serves on a free port, and prints its address. Ends when standard input does.
@@ -22,15 +43,14 @@ pub enum Server {
 /// # Errors
 ///
 /// When there is no port.
-pub fn run(server: Server) -> Result<()> {
+pub fn run(served: Served) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").context("a free port")?;
     println!("{}", listener.local_addr()?);
     std::io::stdout().flush()?;
-    std::thread::spawn(move || match server {
+    std::thread::spawn(move || match served.server {
         Server::Echo => null_echo::serve(&listener),
         Server::Broker => {
-            let options = null_broker::Options { queues: 4, format: HeaderFormat::Json };
-            if let Err(error) = null_broker::serve(&listener, options) {
+            if let Err(error) = null_broker::serve(&listener, served.options) {
                 eprintln!("null broker: {error:#}");
             }
         }
@@ -40,14 +60,14 @@ pub fn run(server: Server) -> Result<()> {
     Ok(())
 }
 
-/// Starts one as a process of its own. The program must take `serve NAME`.
+/// Starts one as a process of its own. The program must take `serve NAME`, with the options of a broker.
 ///
 /// # Errors
 ///
 /// When it does not start.
-pub fn start(server: Server, core: Option<usize>) -> Result<(Asked, String)> {
-    let name = server.to_possible_value().context("a server without a name")?;
+pub fn start(served: Served, core: Option<usize>) -> Result<(Asked, String)> {
+    let name = served.server.to_possible_value().context("a server without a name")?;
     let mut command = child::myself(core)?;
-    command.args(["serve", name.get_name()]);
+    command.args(["serve", name.get_name()]).args(served.options.arguments());
     Asked::start(command)
 }

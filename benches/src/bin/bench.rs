@@ -13,13 +13,15 @@ use ferrocket_benches::{
     child,
     child::Asked,
     compare::{self, Figure, Spec},
-    hello,
-    load::{self, First, Kind},
+    consumers, hello,
+    load::{self, Kind},
+    null_broker,
+    once::{self, Once},
     pairs::{PAIRS, Pair},
     real,
     report::{self, Row, Run},
     sample::Sample,
-    serve::{self, Server},
+    serve::{self, Served},
 };
 
 #[derive(Parser)]
@@ -51,20 +53,20 @@ struct Args {
 #[derive(Subcommand)]
 enum Own {
     /// Is a null server, until standard input ends.
-    Serve { server: Server },
+    Serve(Served),
     /// Is a client that measures for as many milliseconds as each line of standard input says.
     Client(load::Options),
-    /// Starts, and prints the nanoseconds to the first receipt or message.
-    First { first: First, address: String },
+    /// Does something once, and prints the nanoseconds that it took.
+    Once { once: Once, address: String },
 }
 
 fn main() -> Result<()> {
     let mut args = Args::parse();
     match args.own {
-        Some(Own::Serve { server }) => return serve::run(server),
+        Some(Own::Serve(served)) => return serve::run(served),
         Some(Own::Client(options)) => return load::run(&options),
-        Some(Own::First { first, address }) => {
-            println!("{}", load::first(first, &address)?.as_nanos());
+        Some(Own::Once { once, address }) => {
+            println!("{}", once::run(once, &address)?.as_nanos());
             return Ok(());
         }
         None => {}
@@ -81,19 +83,24 @@ fn main() -> Result<()> {
         run.rows = real::accumulator(args.rounds, Duration::from_millis(args.millis))?;
         return finish(&args, run, begun);
     }
-    let servers = Servers::start()?;
+    let mut servers = Servers::default();
     let mut samples = BTreeMap::new();
-    pairs(&args, &servers, &mut run.rows, &mut samples)?;
+    pairs(&args, &mut servers, &mut run.rows, &mut samples)?;
     if wanted(&args, "P15") {
         run.rows.push(Row::skipped("P15", "allocations per send", "counted by the program gates, exactly"));
     }
     if wanted(&args, "P16") {
-        syscalls(&servers, &mut run.rows)?;
+        syscalls(&mut servers, &mut run.rows)?;
     }
-    if wanted(&args, "P22") {
-        run.rows.push(start(First::Ack, "start to first receipt", 5.0, &servers)?);
-        run.rows.push(start(First::Message, "start to first message", 200.0, &servers)?);
-    }
+    // From here on nothing else runs.
+    drop(servers);
+    let effort = consumers::Effort {
+        rounds: args.rounds,
+        length: Duration::from_millis(args.millis),
+        idle: if args.smoke { Duration::from_secs(1) } else { Duration::from_secs(30) },
+        cached: if args.smoke { 50_000 } else { 1_000_000 },
+    };
+    run.rows.extend(consumers::rows(&effort, |id| wanted(&args, id))?);
     if wanted(&args, "P27") {
         let what = "clean release build of hello-producer";
         run.rows.push(if args.smoke { Row::skipped("P27", what, "--smoke") } else { hello::build_time()? });
@@ -120,39 +127,35 @@ fn wanted(args: &Args, id: &str) -> bool {
     args.only.is_empty() || args.only.iter().any(of)
 }
 
-/// Null servers on the second core, and unpinned ones.
+/// Null servers on the second core, and unpinned ones. Each is started when it is needed.
+#[derive(Default)]
 struct Servers {
-    running: Vec<(Server, bool, String)>,
-    _processes: Vec<Asked>,
+    running: Vec<(Served, bool, Asked, String)>,
 }
 
 impl Servers {
-    fn start() -> Result<Self> {
-        let mut servers = Self { running: Vec::new(), _processes: Vec::new() };
-        for server in [Server::Echo, Server::Broker] {
-            for pinned in [true, false] {
-                let (process, address) = serve::start(server, pinned.then_some(1))?;
-                servers.running.push((server, pinned, address));
-                servers._processes.push(process);
-            }
+    fn address(&mut self, served: Served, pinned: bool) -> Result<String> {
+        let found = self.running.iter().find(|(other, place, ..)| *other == served && *place == pinned);
+        if let Some((.., address)) = found {
+            return Ok(address.clone());
         }
-        Ok(servers)
+        let (process, address) = serve::start(served, pinned.then_some(1))?;
+        self.running.push((served, pinned, process, address.clone()));
+        Ok(address)
     }
 
-    fn address(&self, server: Server, pinned: bool) -> Result<&str> {
-        let found = self.running.iter().find(|(other, place, _)| *other == server && *place == pinned);
-        found.map(|(_, _, address)| address.as_str()).context("a server that was not started")
-    }
-
-    fn of(&self, spec: &Spec) -> Result<&str> {
-        let echo = matches!(spec.kind, Kind::Echo | Kind::EchoPull);
-        self.address(if echo { Server::Echo } else { Server::Broker }, spec.pinned)
+    fn of(&mut self, spec: &Spec) -> Result<String> {
+        let served = match spec.kind {
+            Kind::Echo | Kind::EchoPull => Served::ECHO,
+            _ => Served::broker(null_broker::Options { queues: spec.queues, ..null_broker::Options::PLAIN }),
+        };
+        self.address(served, spec.pinned)
     }
 }
 
 fn pairs(
     args: &Args,
-    servers: &Servers,
+    servers: &mut Servers,
     rows: &mut Vec<Row>,
     samples: &mut BTreeMap<String, Vec<(Sample, Sample)>>,
 ) -> Result<()> {
@@ -162,7 +165,7 @@ fn pairs(
     let mut clients: Vec<(Spec, Result<Asked>)> = Vec::new();
     for spec in pairs.iter().flat_map(|pair| [pair.ours, pair.base]) {
         if !clients.iter().any(|(known, _)| *known == spec) {
-            clients.push((spec, spec.start(servers.of(&spec)?)));
+            clients.push((spec, spec.start(&servers.of(&spec)?)));
         }
     }
     for round in 0..args.rounds {
@@ -224,7 +227,7 @@ fn pairs(
 }
 
 /// Syscalls of a send: two runs of different length, and what they differ by.
-fn syscalls(servers: &Servers, rows: &mut Vec<Row>) -> Result<()> {
+fn syscalls(servers: &mut Servers, rows: &mut Vec<Row>) -> Result<()> {
     const COUNTS: [u64; 2] = [5_000, 15_000];
     for (in_flight, bar) in [(64, 0.1), (1, 4.0)] {
         let what = format!("syscalls of a send, {in_flight} in flight");
@@ -232,7 +235,8 @@ fn syscalls(servers: &Servers, rows: &mut Vec<Row>) -> Result<()> {
             rows.push(Row::skipped("P16", what, "no strace"));
             continue;
         }
-        let [less, more] = COUNTS.map(|count| traced(servers.address(Server::Broker, true)?, in_flight, count));
+        let address = servers.address(Served::BROKER, true)?;
+        let [less, more] = COUNTS.map(|count| traced(&address, in_flight, count));
         let each = (more? as f64 - less? as f64) / (COUNTS[1] - COUNTS[0]) as f64;
         rows.push(Row::at_most("P16", what, each, bar, "syscalls"));
     }
@@ -254,20 +258,4 @@ fn traced(address: &str, in_flight: usize, messages: u64) -> Result<u64> {
     // `100.00 0.123456 1 4711 12 total`: the errors are left out when there are none.
     let total = table.lines().rev().find(|line| line.trim_end().ends_with("total")).context("strace wrote no total")?;
     total.split_whitespace().nth(3).and_then(|calls| calls.parse().ok()).context("strace's total is not a number")
-}
-
-/// Fresh processes, started one after the other; the median.
-fn start(first: First, what: &str, bar: f64, servers: &Servers) -> Result<Row> {
-    use clap::ValueEnum;
-    let name = first.to_possible_value().context("no name")?;
-    let address = servers.address(Server::Broker, false)?;
-    let mut times = Vec::new();
-    for _ in 0..11 {
-        let output = child::myself(None)?.args(["first", name.get_name(), address]).output()?;
-        if !output.status.success() {
-            return Ok(Row::skipped("P22", what, String::from_utf8_lossy(&output.stderr).trim()));
-        }
-        times.push(String::from_utf8_lossy(&output.stdout).trim().parse::<f64>()? / 1e6);
-    }
-    Ok(Row::at_most("P22", what, compare::median(times), bar, "ms"))
 }

@@ -16,7 +16,7 @@ use ferrocket_benches::{
     callgrind, child, hello, load,
     ops::Op,
     report::{self, Row, Verdict},
-    serve::{self, Server},
+    serve::{self, Served},
 };
 
 #[global_allocator]
@@ -45,14 +45,14 @@ enum Own {
     /// Does one operation this often.
     Op { op: Op, times: usize },
     /// Is a null server.
-    Serve { server: Server },
+    Serve(Served),
 }
 
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
     match args.own {
         Some(Own::Op { op, times }) => op.run(times, || {}),
-        Some(Own::Serve { server }) => serve::run(server)?,
+        Some(Own::Serve(served)) => serve::run(served)?,
         None => return check(&args),
     }
     Ok(ExitCode::SUCCESS)
@@ -167,7 +167,7 @@ fn allocations(rows: &mut Vec<Row>) -> Result<()> {
 /// What a send allocates from the call to the dropped receipt, the connection's part included. The broker is another process.
 fn send_allocations(in_flight: usize) -> Result<Row> {
     const SENDS: usize = 6_400;
-    let (server, address) = serve::start(Server::Broker, None)?;
+    let (server, address) = serve::start(Served::BROKER, None)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let allocated = runtime.block_on(async {
         let client = load::client(&address, HeaderFormat::Json).await?;
