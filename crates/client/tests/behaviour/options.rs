@@ -13,7 +13,7 @@ use ferrocket_protocol::request::{CreateTopic, GetConsumerList};
 use ferrocket_testkit::Action;
 use futures::StreamExt;
 
-use crate::server::{Inbox, Server, assigned, eventually, nowhere, producer, send_numbered};
+use crate::server::{Inbox, NOWHERE, Server, assigned, eventually, producer, send_numbered};
 
 /// Brokers answer in the format that they are set up for, whatever they were asked in: this client writes one and reads the other.
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn a_client_is_known_to_brokers_by_the_address_and_the_instance_name_that_
 async fn a_new_list_of_name_servers_is_used_and_one_that_cannot_be_read_changes_nothing() {
     let server = Server::start().await;
     let topic = server.topic(3).await;
-    let client = Client::builder().name_servers(nowhere().await).connect_lazy().unwrap();
+    let client = Client::builder().name_servers(NOWHERE).connect_lazy().unwrap();
     let error = client.queues(&topic).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NameServerUnreachable, "{error}");
     client.update_name_servers(server.name_server()).unwrap();
@@ -108,7 +108,7 @@ async fn a_source_of_name_servers_is_asked_at_the_start_and_again_when_none_can_
 
     // The name servers moved between the source's two answers.
     let asked = Arc::new(AtomicUsize::new(0));
-    let client = source(Ok(nowhere().await), server.name_server(), &asked).connect_lazy().unwrap();
+    let client = source(Ok(NOWHERE.to_owned()), server.name_server(), &asked).connect_lazy().unwrap();
     eventually("the new one is found", async || client.queues(&topic).await.is_ok()).await;
     assert!(asked.load(Ordering::SeqCst) >= 2);
     client.shutdown().await.unwrap();

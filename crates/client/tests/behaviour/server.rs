@@ -9,7 +9,7 @@ use ferrocket_testkit::TestCluster;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
 
 /// Long enough for a busy machine; a case that waits this long has failed.
@@ -61,12 +61,16 @@ impl Server {
         &self.name_server
     }
 
-    /// A connection to a broker that has this topic, for what a client does not show.
-    pub(crate) async fn master(&self, topic: &Topic) -> Connection {
+    /// The address of a broker that has this topic.
+    pub(crate) async fn master_address(&self, topic: &Topic) -> String {
         let name_server = Connection::connect(&self.name_server, Options::default()).await.unwrap();
         let route = name_server.call(&GetRoute::new(topic), Duration::from_secs(5)).await.unwrap();
-        let master = route.brokers[0].master.as_deref().unwrap();
-        Connection::connect(master, Options::default()).await.unwrap()
+        route.brokers[0].master.as_deref().unwrap().to_owned()
+    }
+
+    /// A connection to a broker that has this topic, for what a client does not show.
+    pub(crate) async fn master(&self, topic: &Topic) -> Connection {
+        Connection::connect(&self.master_address(topic).await, Options::default()).await.unwrap()
     }
 
     /// A topic of this case alone, on every broker, known to the name server.
@@ -121,10 +125,8 @@ async fn order(control: &mut BufReader<TcpStream>, line: &str) {
     assert_eq!(answer.trim(), "ok", "{line}");
 }
 
-/// An address at which nobody listens.
-pub(crate) async fn nowhere() -> String {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
-}
+/// An address at which nobody listens: a port that was free a moment ago may be another case's by now.
+pub(crate) const NOWHERE: &str = "127.0.0.1:1";
 
 /// A name that no other case and no other run has.
 pub(crate) fn unique(what: &str) -> String {
