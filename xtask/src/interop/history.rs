@@ -24,7 +24,8 @@ pub(super) struct History {
     pub(super) sent: BTreeSet<String>,
     /// In the order in which they were read.
     deliveries: Vec<Delivery>,
-    running: HashMap<(usize, String), usize>,
+    /// By member and message. A member that breaks the rules handles a message twice at once.
+    running: HashMap<(usize, String), Vec<usize>>,
 }
 
 /// A member; its place in the list is its number.
@@ -81,7 +82,7 @@ impl History {
         let number = |name: &str| line[name].as_u64().with_context(|| format!("no {name} in {line}"));
         let key = (member, id.to_owned());
         if event == "begin" {
-            self.running.insert(key, self.deliveries.len());
+            self.running.entry(key).or_default().push(self.deliveries.len());
             self.deliveries.push(Delivery {
                 member,
                 id: id.to_owned(),
@@ -92,7 +93,8 @@ impl History {
                 end: None,
             });
         } else {
-            let delivery = self.running.remove(&key).with_context(|| format!("an end without a begin: {line}"))?;
+            let delivery = self.running.get_mut(&key).and_then(Vec::pop);
+            let delivery = delivery.with_context(|| format!("an end without a begin: {line}"))?;
             self.deliveries[delivery].end = Some(number("at")?);
         }
         Ok(())
@@ -342,6 +344,16 @@ mod tests {
         };
         assert!(again(1, 0).ends_with("after ours had left"));
         assert_eq!(again(0, 1), "");
+    }
+
+    #[test]
+    fn a_member_that_handles_a_message_twice_at_once_has_two_deliveries() {
+        let mut history = history(&[(0, 0, 10, None), (0, 0, 15, Some(20))]);
+        assert!(problems(history.ordered()).contains("which was not done"));
+        let end = json!({"event": "end", "at": 30, "id": "id-0"});
+        history.take(0, &end).unwrap();
+        assert_eq!(history.deliveries.iter().map(|delivery| delivery.end).collect::<Vec<_>>(), [Some(30), Some(20)]);
+        assert!(history.take(0, &end).is_err());
     }
 
     #[test]
