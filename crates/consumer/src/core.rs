@@ -22,7 +22,10 @@ use crate::{
     interceptor::Interceptors,
     listener::AnyListener,
     queue::Queue,
-    rebalance::locks,
+    rebalance::{
+        locks,
+        standstill::{self, Pulse},
+    },
     stats::Stats,
     subscription::Subscriptions,
 };
@@ -94,6 +97,7 @@ pub(crate) struct Core {
     pub(crate) rebalance: Notify,
     /// Brokers may have forgotten locks: they are asked for again at once.
     pub(crate) doubt: Notify,
+    pub(crate) pulse: Pulse,
     pub(crate) started: SystemTime,
     pub(crate) rates: Rates,
     /// Messages in listeners, and who waits for their end.
@@ -226,6 +230,13 @@ impl Core {
         queue.room.notify_one();
     }
 
+    /// Stores what changed in queues, but of none that somebody else may have by now, who is further. Gives back those that could
+    /// not be written.
+    pub(crate) async fn store(&self, queues: &[Arc<Queue>], timeout: Duration) -> Vec<MessageQueue> {
+        let safe: Vec<_> = queues.iter().filter(|queue| queue.is_safe()).map(|queue| queue.id().clone()).collect();
+        self.progress.flush_queues(&safe, timeout).await
+    }
+
     /// Gives a queue up: what is in its buffer and not settled comes again to its next owner.
     pub(crate) fn let_go(&self, queue: &Queue) {
         queue.source.revocation.revoke();
@@ -320,9 +331,10 @@ impl Core {
             leftovers.push(Leftover::Handlers { group: group(), messages: running });
             self.abort.cancel();
         }
+        standstill::check(&self);
         let queues: Vec<_> = std::mem::take(&mut *self.queues.lock()).into_values().collect();
         // Even at the deadline a last attempt is made to store what is settled.
-        let unstored = self.progress.flush(left()).await;
+        let unstored = self.store(&queues, left()).await;
         if !unstored.is_empty() {
             leftovers.push(Leftover::Offsets { group: group(), queues: unstored.len() });
         }
@@ -364,7 +376,9 @@ pub(crate) async fn commit_regularly(core: Arc<Core>) {
             // The last handle was dropped: handlers run on, and what they settle is stored.
             core.until_idle(Instant::now() + core.options.shutdown_timeout).await;
         }
-        core.progress.flush(core.stack.request_timeout).await;
+        standstill::check(&core);
+        let queues: Vec<_> = core.queues.lock().values().chain(core.leaving.lock().values()).cloned().collect();
+        core.store(&queues, core.stack.request_timeout).await;
         if ended {
             let queues: Vec<_> = core.queues.lock().values().filter(|queue| queue.is_idle()).cloned().collect();
             locks::release(&core, &queues, core.stack.request_timeout).await;

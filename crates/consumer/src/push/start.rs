@@ -70,6 +70,7 @@ pub(super) async fn core(settings: Box<Settings>) -> Result<Arc<Core>, SetupErro
         warnings: Mutex::default(),
         rebalance: Notify::new(),
         doubt: Notify::new(),
+        pulse: rebalance::standstill::Pulse::new(),
         started: SystemTime::now(),
         rates: Rates::new(Instant::now()),
         running: AtomicUsize::new(0),
@@ -122,6 +123,7 @@ async fn join(core: &Arc<Core>) -> Result<(), SetupError> {
     joining.done();
     core.spawn(Box::pin(inspection::listen(core.clone(), events)));
     core.spawn(Box::pin(rebalance::run(core.clone())));
+    core.spawn(Box::pin(rebalance::standstill::watch(core.clone())));
     for topic in core.subscriptions.topics() {
         core.spawn(Box::pin(rebalance::watch(core.clone(), topic)));
     }

@@ -45,6 +45,7 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
             core.rebalance.notify_one();
             return std::future::pending::<u64>().await;
         };
+        rebalance::standstill::check(core);
         let commit = match core.options.commits_with_pulls && queue.is_safe() {
             true => core.progress.with(|table| table.changed_in(queue.id())),
             false => None,

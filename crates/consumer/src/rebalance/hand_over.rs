@@ -48,8 +48,7 @@ async fn finish(core: Arc<Core>, queues: Vec<Arc<Queue>>) {
         queue.source.revocation.revoke(); // from here on no late result counts
     }
     // A lock that ended meanwhile: somebody else may be further by now.
-    let safe: Vec<_> = queues.iter().filter(|queue| queue.is_safe()).map(|queue| queue.id().clone()).collect();
-    core.progress.flush_queues(&safe, core.stack.request_timeout).await;
+    core.store(&queues, core.stack.request_timeout).await;
     for queue in &queues {
         core.let_go(queue);
         core.progress.with(|table| table.end(queue.id()));

@@ -4,6 +4,7 @@ pub(crate) mod agreement;
 mod difference;
 mod hand_over;
 pub(crate) mod locks;
+pub(crate) mod standstill;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -52,11 +53,23 @@ pub(crate) async fn run(core: Arc<Core>) {
 pub(crate) fn lose(core: &Arc<Core>, lost: &[Arc<Queue>], now: Instant) {
     for queue in lost {
         tracing::error!(group = %core.group, queue = %queue.id(), "the lock of a queue is lost; it is given up");
-        core.let_go(queue);
-        core.progress.with(|table| table.end(queue.id()));
         core.queues.lock().remove(queue.id());
         core.missing.lock().insert(queue.id().clone(), QueueState::LockLost { since: now });
     }
+    forget(core, lost);
+    tell_lost(core, lost);
+}
+
+/// Ends what is known of queues that are not owned any more. Nothing is stored.
+fn forget(core: &Core, lost: &[Arc<Queue>]) {
+    for queue in lost {
+        core.let_go(queue);
+        core.progress.with(|table| table.end(queue.id()));
+    }
+}
+
+/// Tells of queues that are not owned any more, and asks for a rebalance.
+fn tell_lost(core: &Core, lost: &[Arc<Queue>]) {
     let mut topics: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for queue in lost {
         topics.entry(queue.id().topic().clone()).or_default().push(queue.id().clone());
