@@ -28,6 +28,8 @@ use difference::difference;
 const INTERVAL: Duration = Duration::from_secs(20);
 /// After a round in which something failed.
 const RETRY: Duration = Duration::from_millis(500);
+/// How many first offsets a broker is asked for at once.
+const ASKED_AT_ONCE: usize = 128;
 /// A retry topic that has no route by then is looked for at every interval only.
 const RETRY_TOPIC_WITHIN: Duration = Duration::from_secs(10);
 
@@ -201,18 +203,36 @@ async fn take_over(core: &Arc<Core>, queues: Vec<MessageQueue>) -> Vec<MessageQu
     side_by_side(starting).await.into_iter().flatten().collect()
 }
 
-/// Starts queues of one broker. When the first offset cannot be read, the others are left for the next round.
+/// Starts queues of one broker. When a first offset cannot be read, those behind it are left for the next round. The first one is
+/// alone, so that a broker that is away is asked once. The others are asked for side by side: an answer comes behind those to the
+/// pulls of all that were started before, and one question at a time would take longer with each queue.
 async fn start_all(core: &Arc<Core>, queues: Vec<(MessageQueue, Option<Lease>)>) -> Vec<MessageQueue> {
     let mut started = Vec::with_capacity(queues.len());
-    let mut is_away = false;
-    for (queue, lease) in queues {
-        is_away = is_away || !start(core, queue.clone(), lease).await;
-        if is_away {
-            miss(core, &queue, |since| QueueState::OffsetUnknown { since });
-        } else {
-            started.push(queue);
+    let mut waiting = queues.into_iter();
+    let mut at_once = 1;
+    while !waiting.as_slice().is_empty() {
+        let asked = at_once.min(waiting.len());
+        let starting = waiting.by_ref().take(asked).map(|(queue, lease)| -> BoxFuture<'static, Option<MessageQueue>> {
+            let core = core.clone();
+            Box::pin(async move {
+                let has_started = start(&core, queue.clone(), lease).await;
+                if !has_started {
+                    miss(&core, &queue, |since| QueueState::OffsetUnknown { since });
+                }
+                has_started.then_some(queue)
+            })
+        });
+        let begun = side_by_side(starting).await.into_iter().flatten();
+        let before = started.len();
+        started.extend(begun);
+        if started.len() < before + asked {
+            for (queue, _) in waiting.by_ref() {
+                miss(core, &queue, |since| QueueState::OffsetUnknown { since });
+            }
         }
+        at_once = ASKED_AT_ONCE;
     }
+    started.sort_unstable();
     started
 }
 
