@@ -8,6 +8,7 @@ pub(crate) mod standstill;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -26,8 +27,8 @@ use difference::difference;
 
 /// The net, should a notice be lost.
 const INTERVAL: Duration = Duration::from_secs(20);
-/// After a round in which something failed.
-const RETRY: Duration = Duration::from_millis(500);
+/// After a round in which something failed: soon, because a queue changes hands within milliseconds, and then ever later.
+const RETRY: RangeInclusive<Duration> = Duration::from_millis(25)..=Duration::from_millis(500);
 /// How many first offsets a broker is asked for at once.
 const ASKED_AT_ONCE: usize = 128;
 /// A retry topic that has no route by then is looked for at every interval only.
@@ -44,10 +45,12 @@ pub(crate) async fn watch(core: Arc<Core>, topic: Topic) {
 /// One round after the other: at once when somebody asks, and at every interval.
 pub(crate) async fn run(core: Arc<Core>) {
     let began = Instant::now();
+    let mut pause = *RETRY.start();
     loop {
         let complete = round(&core, began.elapsed() > RETRY_TOPIC_WITHIN).await;
-        let until = Instant::now() + if complete { INTERVAL } else { RETRY };
-        let _ = tokio::time::timeout_at(until, core.rebalance.notified()).await;
+        let until = Instant::now() + if complete { INTERVAL } else { pause };
+        let is_asked = tokio::time::timeout_at(until, core.rebalance.notified()).await.is_ok();
+        pause = if is_asked || complete { *RETRY.start() } else { (pause * 2).min(*RETRY.end()) };
     }
 }
 
