@@ -23,7 +23,7 @@ use crate::{
     null_broker::Options,
     once::{HANDLER, Once},
     push::GROUP,
-    report::{Row, shown},
+    report::{Row, Verdict, shown},
     sample::Sample,
     serve::{self, Served},
 };
@@ -71,6 +71,16 @@ pub fn rows(effort: &Effort, wanted: impl Fn(&str) -> bool) -> Result<Vec<Row>> 
         let rounds = effort.rounds.max(11);
         rows.push(once("P22", "start to first receipt", Once::Ack, Options::PLAIN, 5.0, rounds)?);
         rows.push(once("P22", "start to first message", Once::Message, Options::PLAIN, 200.0, rounds)?);
+    }
+    if wanted("P22") {
+        let many = Options { queues: 4_096, ..Options::PLAIN };
+        let what = "start until 4,096 queues are owned, with messages in all";
+        let mut row = once("P22", what, Once::Owned, many, f64::INFINITY, effort.rounds)?;
+        (row.bar, row.ratio) = ("(no bar)".to_owned(), None);
+        if row.verdict == Verdict::Met {
+            row.verdict = Verdict::Reported;
+        }
+        rows.push(row);
     }
     if wanted("P23") {
         rows.push(round(64, Some(1.0), effort)?);

@@ -34,6 +34,8 @@ pub enum Once {
     Ack,
     /// From before the runtime is made to the first message in a handler.
     Message,
+    /// From before the runtime is made until the consumer owns all queues.
+    Owned,
     /// From before a second member joins until it has messages of all queues of its share, and the first one has none of them.
     Join,
     /// The same, where an order is kept.
@@ -60,6 +62,7 @@ pub fn run(once: Once, address: &str) -> Result<Duration> {
         match once {
             Once::Ack => first_receipt(address).await.map(|()| begun.elapsed()),
             Once::Message => first_message(address).await.map(|()| begun.elapsed()),
+            Once::Owned => all_owned(address).await.map(|()| begun.elapsed()),
             Once::Join => hand_over(address, false, false).await,
             Once::JoinOrderly => hand_over(address, true, false).await,
             Once::Leave => hand_over(address, false, true).await,
@@ -89,6 +92,17 @@ async fn first_message(address: &str) -> Result<()> {
     });
     let _consumer = consumer.build().await?;
     came.recv().await.context("no message")
+}
+
+async fn all_owned(address: &str) -> Result<()> {
+    let client = client(address, HeaderFormat::Json).await?;
+    let queues = client.queues(inputs::TOPIC).await?.len();
+    let consumer = client.push_consumer(GROUP).subscribe(inputs::TOPIC, "*");
+    let consumer = consumer.concurrent(|_: ReceivedMessage| async {}).build().await?;
+    while consumer.assignment().len() < queues {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
 }
 
 /// When each queue brought a message first and last, since it was asked to forget.

@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use bytes::{Bytes, BytesMut};
 use clap::ValueEnum;
+use ferrocket_consumer::{Average, ConsistentHash};
 use ferrocket_protocol::{
     Command, Frame, HeaderFormat, RequestHead, Response, encode_request, limits::MAX_FRAME_BYTES,
     message::StoredMessages, request::SendAnswer,
@@ -42,6 +43,10 @@ pub enum Op {
     Call,
     /// M6: one member's share of 1,000 queues.
     Allocate,
+    /// P23: one member's share of 4,096 queues among 64 members.
+    AllocateMany,
+    /// The same, by consistent hashing.
+    AllocateByHash,
     /// M7: a message with its properties.
     BuildMessage,
     /// M8: one property of a stored message.
@@ -72,7 +77,9 @@ impl Op {
             Self::QueueOfKey => parts::queue_of_sharding_key(times, ready),
             Self::ReadRoute => parts::read_route(times, ready),
             Self::Call => loopback::calls(times, ready),
-            Self::Allocate => parts::allocate(times, ready),
+            Self::Allocate => parts::allocate(&Average, (10, 100), 8, times, ready),
+            Self::AllocateMany => parts::allocate(&Average, (16, 256), 64, times, ready),
+            Self::AllocateByHash => parts::allocate(&ConsistentHash::new(), (16, 256), 64, times, ready),
             Self::BuildMessage => parts::build_message(times, ready),
             Self::FindProperty => parts::find_property(times, ready),
         }

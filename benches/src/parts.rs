@@ -3,14 +3,12 @@
 use std::{hint::black_box, time::Duration};
 
 use bytes::Bytes;
-use ferrocket_consumer::{AllocateQueues, Allocation, Average};
+use ferrocket_consumer::{AllocateQueues, Allocation};
 use ferrocket_model::{BrokerName, Group, Message, MessageQueue, Topic, properties};
 use ferrocket_protocol::body::TopicRoute;
 use ferrocket_route::{FaultTable, LatencyClasses, QueueChooser, queue_of_key};
 
 use crate::inputs;
-
-const MEMBERS: usize = 8;
 
 /// The next queue of sixteen on four brokers; with `troubled`, while one broker is slow and the last attempt failed on another.
 pub fn choose_queue(troubled: bool, times: usize, ready: impl FnOnce()) {
@@ -47,16 +45,21 @@ pub fn read_route(times: usize, ready: impl FnOnce()) {
     }
 }
 
-/// One member's share of 1,000 queues, of eight members in turn.
-pub fn allocate(times: usize, ready: impl FnOnce()) {
+/// One member's share of the queues of so many brokers, of all members in turn.
+pub fn allocate(
+    strategy: &dyn AllocateQueues,
+    (brokers, each): (u32, u32),
+    members: usize,
+    times: usize,
+    ready: impl FnOnce(),
+) {
     let (group, topic) = (Group::from("bench-group"), Topic::from(inputs::TOPIC));
-    let queues = queues(10, 100);
-    let members: Vec<String> = (0..MEMBERS).map(|number| format!("10.0.0.{number}@4711#{number}")).collect();
+    let queues = queues(brokers, each);
+    let members: Vec<String> = (0..members).map(|number| format!("10.0.0.{number}@4711#{number}")).collect();
     ready();
-    for time in 0..times {
-        let Some(me) = members.get(time % MEMBERS) else { continue };
+    for me in members.iter().cycle().take(times) {
         let allocation = Allocation::new(&group, &topic, me, black_box(&queues), &members);
-        black_box(Average.allocate(&allocation));
+        black_box(strategy.allocate(&allocation));
     }
 }
 

@@ -103,7 +103,7 @@ fn stale(rows: &[Row]) -> Vec<&'static str> {
 }
 
 fn instructions(keep: Option<&Path>, rows: &mut Vec<Row>) -> Result<()> {
-    const BARS: [(&str, Op, &str, Option<f64>); 16] = [
+    const BARS: [(&str, Op, &str, Option<f64>); 18] = [
         ("P12", Op::EncodeJson, "encode SEND_V2, JSON", Some(4_000.0)),
         ("P12", Op::EncodeJsonExtra, "the same with bname merged in", Some(4_000.0)),
         ("P12", Op::EncodeBinary, "encode SEND_V2, binary", Some(1_000.0)),
@@ -120,6 +120,8 @@ fn instructions(keep: Option<&Path>, rows: &mut Vec<Row>) -> Result<()> {
         ("M4", Op::ReadRoute, "read a route, 4 brokers, 16 queues", Some(42_900.0)),
         ("M5", Op::Call, "a call in memory, 64 in flight", Some(6_730.0)),
         ("M6", Op::Allocate, "a share of 1,000 queues, 8 members", Some(5_310.0)),
+        ("P23", Op::AllocateMany, "a share of 4,096 queues, 64 members", Some(3_670.0)),
+        ("P23", Op::AllocateByHash, "the same by consistent hashing", None),
         ("M7", Op::BuildMessage, "build and check a message, 4 properties", Some(4_920.0)),
         ("M8", Op::FindProperty, "find a property in 88 bytes", Some(815.0)),
     ];
@@ -138,7 +140,7 @@ fn instructions(keep: Option<&Path>, rows: &mut Vec<Row>) -> Result<()> {
 }
 
 fn allocations(rows: &mut Vec<Row>) -> Result<()> {
-    const BARS: [(&str, Op, &str, f64); 13] = [
+    const BARS: [(&str, Op, &str, f64); 14] = [
         ("P12", Op::EncodeJson, "encode SEND_V2, JSON", 0.0),
         ("P12", Op::EncodeBinary, "encode SEND_V2, binary", 0.0),
         ("P13", Op::DecodeAnswer, "decode SEND answer, JSON", 1.0),
@@ -150,6 +152,7 @@ fn allocations(rows: &mut Vec<Row>) -> Result<()> {
         ("M4", Op::ReadRoute, "read a route, 4 brokers, 16 queues", 40.0),
         ("M5", Op::Call, "a call in memory, 64 in flight", 1.1),
         ("M6", Op::Allocate, "a share of 1,000 queues, 8 members", 1.0),
+        ("P23", Op::AllocateMany, "a share of 4,096 queues, 64 members", 1.0),
         ("M7", Op::BuildMessage, "build and check a message, 4 properties", 7.0),
         ("M8", Op::FindProperty, "find a property in 88 bytes", 0.0),
     ];
