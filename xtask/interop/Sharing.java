@@ -21,6 +21,8 @@ import org.apache.rocketmq.common.message.MessageExt;
 final class Sharing {
     /** The default of 0 interrupts listeners, which is no way to leave. */
     private static final long AWAIT_LISTENERS_MILLIS = 10_000;
+    /** The machine is busy when many members start. */
+    private static final long SEND_MILLIS = 10_000;
 
     private Sharing() {
     }
@@ -36,7 +38,7 @@ final class Sharing {
         input.start();
         for (int index = 0; !ended.await(millis, TimeUnit.MILLISECONDS); index++) {
             Message message = new Message(topic, ("message " + index).getBytes(StandardCharsets.UTF_8));
-            Interop.check(producer.send(message));
+            Interop.check(producer.send(message, SEND_MILLIS));
             Interop.print(Map.of("id", MessageClientIDSetter.getUniqID(message)));
         }
         producer.shutdown();

@@ -8,6 +8,9 @@ use serde_json::json;
 
 use crate::deliver::end_of_input;
 
+/// For one send. The machine is busy when many members start.
+const LIMIT: Duration = Duration::from_secs(10);
+
 /// Sends a message and waits, until its input ends. Prints its client's id, and the id of every message.
 pub(crate) async fn flow(name_server: &str, topic: &str, millis: u64) -> Result<()> {
     let client = Client::connect(name_server).await?;
@@ -19,7 +22,7 @@ pub(crate) async fn flow(name_server: &str, topic: &str, millis: u64) -> Result<
             ended?;
             break;
         }
-        let receipt = producer.send(Message::new(topic, format!("message {index}"))).await?;
+        let receipt = producer.send(Message::new(topic, format!("message {index}"))).timeout(LIMIT).await?;
         println!("{}", json!({ "id": receipt.message_id().as_str() }));
     }
     client.shutdown().await?;
