@@ -1,4 +1,11 @@
-use ferrocket::{ConsumeFrom, Leftover, ReceivedMessage};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use ferrocket::{ConsumeFrom, Leftover, Message, ReceivedMessage};
+use futures::future::join_all;
+use parking_lot::Mutex;
 
 use crate::server::{Inbox, Server, assigned, eventually, producer, send_numbered};
 
@@ -26,6 +33,7 @@ async fn a_restarted_consumer_goes_on_where_it_settled() {
     sender.shutdown().await.unwrap();
 }
 
+/// Seen to fail with members that say of a queue that they give up that all of it is settled.
 #[tokio::test]
 async fn members_come_and_go_while_messages_flow_and_none_is_lost() {
     let server = Server::start().await;
@@ -38,22 +46,49 @@ async fn members_come_and_go_while_messages_flow_and_none_is_lost() {
         let consumer = consumer.concurrent(inbox.listener()).build().await.unwrap();
         (client, consumer)
     };
-    let one = join().await;
-    assigned(&one.1, &topic, 6).await;
-    send_numbered(&producer, &topic, 0, 300).await;
-    let two = join().await;
-    let three = join().await;
-    for (_, consumer) in [&one, &two, &three] {
-        assigned(consumer, &topic, 2).await;
-    }
-    send_numbered(&producer, &topic, 300, 300).await;
-    two.0.shutdown().await.unwrap();
-    send_numbered(&producer, &topic, 600, 300).await;
-    assigned(&one.1, &topic, 3).await;
-    three.0.shutdown().await.unwrap();
-    assigned(&one.1, &topic, 6).await;
-    send_numbered(&producer, &topic, 900, 100).await;
-    inbox.wait_for(1000).await;
+    let (stored, is_over) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+    // Eight that send one message after the other, all the time.
+    let load = join_all((0..8).map(|sender| {
+        let (producer, topic, stored, is_over) = (&producer, &topic, &stored, &is_over);
+        async move {
+            for number in 0.. {
+                if is_over.load(Ordering::SeqCst) {
+                    break;
+                }
+                let body = format!("{number} of {sender}").into_bytes();
+                let sending = producer.send(Message::new(topic, body.clone())).timeout(Duration::from_secs(20));
+                sending.await.unwrap();
+                stored.lock().push(body);
+            }
+        }
+    }));
+    let more = async || {
+        let before = stored.lock().len();
+        eventually("messages flow", async || stored.lock().len() >= before + 100).await;
+    };
+    let changes = async {
+        let one = join().await;
+        assigned(&one.1, &topic, 6).await;
+        more().await;
+        let (two, three) = (join().await, join().await);
+        for (_, consumer) in [&one, &two, &three] {
+            assigned(consumer, &topic, 2).await;
+        }
+        more().await;
+        two.0.shutdown().await.unwrap();
+        assigned(&one.1, &topic, 3).await;
+        more().await;
+        three.0.shutdown().await.unwrap();
+        assigned(&one.1, &topic, 6).await;
+        more().await;
+        is_over.store(true, Ordering::SeqCst);
+        one
+    };
+    let (_, one) = tokio::join!(load, changes);
+    let stored = stored.into_inner();
+    inbox.wait_for(stored.len()).await;
+    let got = inbox.counts();
+    assert!(stored.iter().all(|body| got.contains_key(body)));
     one.0.shutdown().await.unwrap();
     sender.shutdown().await.unwrap();
 }
@@ -108,7 +143,7 @@ async fn a_shutdown_says_which_handlers_it_dropped_and_their_messages_come_again
     let consumer = client.push_consumer(&group).subscribe(&topic, "*").consume_from(ConsumeFrom::Earliest);
     let consumer = consumer.concurrent(listener).build().await.unwrap();
     started.notified().await;
-    let error = consumer.shutdown().within(std::time::Duration::from_millis(100)).await.unwrap_err();
+    let error = consumer.shutdown().within(Duration::from_millis(100)).await.unwrap_err();
     assert!(matches!(error.leftovers(), [Leftover::Handlers { messages: 1, .. }]), "{:?}", error.leftovers());
     client.shutdown().await.unwrap();
     let client = server.client().await;

@@ -184,10 +184,15 @@ async fn a_committed_transaction_is_delivered_and_one_rolled_back_is_not() {
     let server = Server::start().await;
     let client = server.client().await;
     let (topic, inbox) = (server.topic(1).await, Inbox::default());
-    let never = |half: ReceivedMessage| -> std::future::Ready<TransactionState> {
-        panic!("nobody should ask about {}", half.id())
+    let asked = Arc::new(AtomicUsize::new(0));
+    let checker = {
+        let asked = asked.clone();
+        move |_: ReceivedMessage| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(TransactionState::Commit)
+        }
     };
-    let producer = client.transaction_producer(unique("transactions"), never).build().await.unwrap();
+    let producer = client.transaction_producer(unique("transactions"), checker).build().await.unwrap();
     let commit = producer.begin(Message::new(&topic, "commit").with_key("c")).await.unwrap();
     let rollback = producer.begin(Message::new(&topic, "rollback")).await.unwrap();
     let (committed, id) = (commit.receipt().status(), commit.message_id().clone());
@@ -207,6 +212,11 @@ async fn a_committed_transaction_is_delivered_and_one_rolled_back_is_not() {
     let bodies: Vec<_> = inbox.counts().into_keys().collect();
     assert_eq!(bodies, [b"commit".to_vec(), b"in one call".to_vec()]);
     assert!(inbox.messages().iter().any(|message| *message.id() == id));
+    if let Some(cluster) = &server.cluster {
+        // Seen to fail with a rollback that is never sent.
+        assert_eq!(cluster.broker("broker-0").check_transactions_now(), 0, "nothing is open");
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "nobody should ask");
     client.shutdown().await.unwrap();
 }
 
@@ -277,6 +287,7 @@ async fn a_delayed_message_comes_after_its_delay() {
     client.shutdown().await.unwrap();
 }
 
+/// Seen to fail with a broker that confirms a recall and delivers all the same, and with a quarter of the time.
 #[tokio::test]
 async fn a_timer_message_comes_later_and_one_that_is_taken_back_does_not() {
     let server = Server::start().await;
@@ -285,23 +296,41 @@ async fn a_timer_message_comes_later_and_one_that_is_taken_back_does_not() {
     }
     let client = server.client().await;
     let (topic, inbox) = (server.topic(1).await, Inbox::default());
+    let came = Arc::new(Mutex::new(None));
+    let listener = {
+        let (inbox, came) = (inbox.clone(), came.clone());
+        move |message: ReceivedMessage| {
+            if message.body().as_ref() == b"later" {
+                came.lock().get_or_insert_with(Instant::now);
+            }
+            inbox.put(message);
+            std::future::ready(())
+        }
+    };
     let consumer = client.push_consumer(server.group()).subscribe(&topic, "*").consume_from(ConsumeFrom::Earliest);
-    let _consumer = consumer.concurrent(inbox.listener()).build().await.unwrap();
+    let _consumer = consumer.concurrent(listener).build().await.unwrap();
     let producer = producer(&client).await;
-    let in_two = |body: &'static str| Message::new(&topic, body).deliver_after(Duration::from_secs(3));
-    producer.send(in_two("later")).await.unwrap();
-    let receipt = producer.send(in_two("never")).await.unwrap();
+    let after =
+        |seconds: u64, body: &'static str| Message::new(&topic, body).deliver_after(Duration::from_secs(seconds));
+    let began = Instant::now();
+    producer.send(after(3, "later")).await.unwrap();
+    let receipt = producer.send(after(3, "never")).await.unwrap();
     let handle = receipt.recall_handle().expect("a timer message has one").to_string();
     let taken = producer.recall(&topic, &handle.parse().unwrap()).await.unwrap();
     assert_eq!(taken, *receipt.message_id());
+    // Later than the one that was taken back: when it has come, that one will not.
+    producer.send(after(5, "fence")).await.unwrap();
     producer.send(Message::new(&topic, "now")).await.unwrap();
-    inbox.wait_for(2).await;
+    inbox.wait_for(3).await;
     let error = producer.recall("Another", &handle.parse().unwrap()).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::InvalidArgument | ErrorKind::RouteNotFound), "{error}");
     let error = producer.recall(&topic, &"bm9uZQ".parse().unwrap()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
     let bodies: Vec<_> = inbox.counts().into_keys().collect();
-    assert_eq!(bodies, [b"later".to_vec(), b"now".to_vec()]);
+    assert_eq!(bodies, [b"fence".to_vec(), b"later".to_vec(), b"now".to_vec()]);
+    // Timers of real brokers count whole seconds.
+    let after = came.lock().expect("it came") - began;
+    assert!(after >= Duration::from_secs(2), "{after:?}");
     client.shutdown().await.unwrap();
 }
 
@@ -353,7 +382,12 @@ async fn interceptors_see_each_message_once_before_and_once_after_and_may_refuse
         assert!(error.to_string().contains(text), "{error}");
     }
     let after = seen.after.lock().clone();
-    assert_eq!(seen.before.lock().len(), 6);
+    let ids = |lines: &[String]| -> BTreeSet<String> {
+        lines.iter().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+    };
+    let before = seen.before.lock().clone();
+    assert_eq!((before.len(), ids(&before).len()), (6, 6), "{before:?}");
+    assert_eq!(ids(&before), ids(&after), "each that began has ended");
     assert_eq!(after.len(), 6, "{after:?}");
     let count = |what: &str| after.iter().filter(|line| line.contains(what)).count();
     assert_eq!((count(" ok "), count(" unknown"), count(" error")), (3, 1, 2), "{after:?}");
@@ -370,12 +404,12 @@ async fn an_orphaned_half_message_is_checked_and_delivered_once() {
     let server = Server::start().await;
     let client = server.client().await;
     let (topic, inbox) = (server.topic(1).await, Inbox::default());
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counter = asked.clone();
+    let (asked, with_key) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counter, keyed) = (asked.clone(), with_key.clone());
     let checker = move |half: ReceivedMessage| {
         let asked = counter.fetch_add(1, Ordering::Relaxed);
+        keyed.fetch_add(usize::from(half.keys().eq(["order-1"])), Ordering::Relaxed);
         async move {
-            assert_eq!(half.keys().collect::<Vec<_>>(), ["order-1"]);
             match asked {
                 0 => panic!("on purpose: the broker must ask again"),
                 1 => Err("the database is away"),
@@ -395,7 +429,14 @@ async fn an_orphaned_half_message_is_checked_and_delivered_once() {
         }
     };
     tokio::time::timeout(patience, delivered).await.expect("it is delivered in the end");
-    assert_eq!(inbox.counts().into_values().collect::<Vec<_>>(), [1]);
-    assert!(asked.load(Ordering::Relaxed) >= 3);
+    if let Some(cluster) = &server.cluster {
+        // What was asked meanwhile is answered, and a copy that somebody committed would be in the queue by now.
+        cluster.until(|cluster| cluster.broker("broker-0").open_transactions() == 0).await;
+    }
+    producer.producer().send(Message::new(&topic, "fence")).await.unwrap();
+    inbox.wait_for(2).await;
+    assert_eq!(inbox.counts(), [(b"fence".to_vec(), 1), (b"orphan".to_vec(), 1)].into());
+    let (asked, with_key) = (asked.load(Ordering::Relaxed), with_key.load(Ordering::Relaxed));
+    assert!(asked >= 3 && with_key == asked, "asked {asked} times, {with_key} times with its key");
     client.shutdown().await.unwrap();
 }
