@@ -16,6 +16,7 @@ mod fuzz;
 mod interop;
 mod java;
 mod lint;
+mod mutants;
 mod step;
 mod test;
 mod tidy;
@@ -56,6 +57,8 @@ enum Command {
     Bench(bench::Args),
     /// The fuzz targets of the protocol crate.
     Fuzz(fuzz::Args),
+    /// Bugs put into a copy of the sources, one at a time: the tests must see each.
+    Mutants,
 }
 
 fn main() -> ExitCode {
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Interop { command } => interop::run(&command),
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Mutants => mutants::run(),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
