@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use common::client_of;
+use common::{SECOND, client_of, soon};
 use ferrocket::{Client, ConsumeFrom, Message, Outcome, ReceivedMessage, producer::Compression};
 use ferrocket_testkit::{Call, Fault, ResponseCode, TestCluster};
 use parking_lot::Mutex;
@@ -21,12 +21,6 @@ use tracing::{
     field::{Field, Visit},
     span,
 };
-
-const SECOND: Duration = Duration::from_secs(1);
-
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(300 * SECOND, future).await.expect("it should have happened by now")
-}
 
 /// Every event of ours, down to `trace`, with all its fields.
 #[derive(Clone, Default)]

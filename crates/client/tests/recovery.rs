@@ -43,20 +43,18 @@ async fn send_all(producer: &Producer, numbers: std::ops::Range<usize>) {
     }
 }
 
-/// Sends until it works, and says how long that took.
-async fn until_sent(producer: &Producer) -> Duration {
-    let began = Instant::now();
-    soon(async {
+/// Sends until it works: within a second of the broker's return, or the case has failed (R4).
+async fn until_sent(producer: &Producer) {
+    let sending = async {
         while producer.send(Message::new("Orders", "probe")).await.is_err() {
-            tokio::time::advance(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-    })
-    .await;
-    began.elapsed()
+    };
+    tokio::time::timeout(SECOND, sending).await.expect("a send succeeds within a second");
 }
 
 #[tokio::test(start_paused = true)]
-async fn r1_sends_succeed_again_within_2_s_when_the_broker_is_back_on_another_port() {
+async fn r4_sends_succeed_again_within_1_s_when_the_broker_is_back_on_another_port() {
     let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     send_all(&producer, 0..3).await;
@@ -66,24 +64,22 @@ async fn r1_sends_succeed_again_within_2_s_when_the_broker_is_back_on_another_po
     assert_eq!(error.applied(), Applied::No, "{error}");
     soon(cluster.broker("broker-0").restart()).await.expect("it starts");
     assert_ne!(cluster.broker("broker-0").address(), before);
-    let took = until_sent(&producer).await;
-    assert!(took < 2 * SECOND, "{took:?}");
+    until_sent(&producer).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn r1_sends_succeed_again_within_2_s_when_the_broker_is_back_on_the_same_port() {
+async fn r4_sends_succeed_again_within_1_s_when_the_broker_is_back_on_the_same_port() {
     let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     send_all(&producer, 0..3).await;
     cluster.broker("broker-0").stop();
     soon(producer.send(Message::new("Orders", "lost")).timeout(SECOND)).await.expect_err("nobody is there");
     soon(cluster.broker("broker-0").restart_on_same_port()).await.expect("it starts");
-    let took = until_sent(&producer).await;
-    assert!(took < 2 * SECOND, "{took:?}");
+    until_sent(&producer).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn r1_with_two_brokers_every_send_succeeds_while_one_is_away() {
+async fn r4_with_two_brokers_every_send_succeeds_while_one_is_away() {
     let (cluster, client) = brokers(2).await;
     let producer = producer(&client).await;
     send_all(&producer, 0..8).await;
@@ -97,7 +93,7 @@ async fn r1_with_two_brokers_every_send_succeeds_while_one_is_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r1_a_consumer_resumes_and_loses_nothing_when_the_broker_is_back_on_another_port() {
+async fn r4_a_consumer_resumes_and_loses_nothing_when_the_broker_is_back_on_another_port() {
     let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     let (consumer, seen) = consumer(&client).await;
@@ -110,7 +106,7 @@ async fn r1_a_consumer_resumes_and_loses_nothing_when_the_broker_is_back_on_anot
     send_all(&producer, 50..100).await;
     soon(cluster.until(|_| seen.lock().len() == 101)).await;
     let took = began.elapsed();
-    assert!(took < 60 * SECOND, "{took:?}");
+    assert!(took <= SECOND, "{took:?}");
     let expected: BTreeSet<_> = (0..100).map(|n| n.to_string()).chain(["probe".to_owned()]).collect();
     assert_eq!(*seen.lock(), expected);
     soon(consumer.shutdown()).await.expect("it ends");
@@ -118,7 +114,7 @@ async fn r1_a_consumer_resumes_and_loses_nothing_when_the_broker_is_back_on_anot
 }
 
 #[tokio::test(start_paused = true)]
-async fn r1_a_consumer_resumes_within_10_s_when_the_broker_is_back_without_anybody_sending() {
+async fn r4_a_consumer_resumes_within_1_s_when_the_broker_is_back_without_anybody_sending() {
     let (cluster, client) = brokers(1).await;
     let producer = producer(&client).await;
     send_all(&producer, 0..10).await;
@@ -130,7 +126,7 @@ async fn r1_a_consumer_resumes_within_10_s_when_the_broker_is_back_without_anybo
     let began = Instant::now();
     soon(cluster.until(|cluster| cluster.requests(Call::Pull) > pulls)).await;
     let took = began.elapsed();
-    assert!(took < 10 * SECOND, "{took:?}");
+    assert!(took <= SECOND, "{took:?}");
     soon(cluster.until(|cluster| cluster.members("billing").len() == 1)).await;
 }
 

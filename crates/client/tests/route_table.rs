@@ -1,18 +1,15 @@
 //! The table of routes over a cluster in memory: who asks, how often, and what stays when nobody answers.
 
+mod common;
+
 use std::{sync::Arc, time::Duration};
 
+use common::{SECOND, soon};
 use ferrocket_model::{ErrorKind, Topic};
 use ferrocket_remoting_backend::{Config, RemotingBackend};
 use ferrocket_route::RouteTable;
 use ferrocket_testkit::{Call, TestCluster};
 use tokio::{task::JoinSet, time::Instant};
-
-const SECOND: Duration = Duration::from_secs(1);
-
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(300 * SECOND, future).await.expect("it should have happened by now")
-}
 
 async fn start() -> (TestCluster, Arc<RouteTable>) {
     start_with_period(30 * SECOND).await
