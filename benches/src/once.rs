@@ -36,6 +36,8 @@ pub enum Once {
     Message,
     /// From before the runtime is made until the consumer owns all queues.
     Owned,
+    /// The same, where an order is kept: queues are locked first.
+    OwnedOrderly,
     /// From before a second member joins until it has messages of all queues of its share, and the first one has none of them.
     Join,
     /// The same, where an order is kept.
@@ -62,7 +64,8 @@ pub fn run(once: Once, address: &str) -> Result<Duration> {
         match once {
             Once::Ack => first_receipt(address).await.map(|()| begun.elapsed()),
             Once::Message => first_message(address).await.map(|()| begun.elapsed()),
-            Once::Owned => all_owned(address).await.map(|()| begun.elapsed()),
+            Once::Owned => all_owned(address, false).await.map(|()| begun.elapsed()),
+            Once::OwnedOrderly => all_owned(address, true).await.map(|()| begun.elapsed()),
             Once::Join => hand_over(address, false, false).await,
             Once::JoinOrderly => hand_over(address, true, false).await,
             Once::Leave => hand_over(address, false, true).await,
@@ -94,11 +97,15 @@ async fn first_message(address: &str) -> Result<()> {
     came.recv().await.context("no message")
 }
 
-async fn all_owned(address: &str) -> Result<()> {
+async fn all_owned(address: &str, orderly: bool) -> Result<()> {
     let client = client(address, HeaderFormat::Json).await?;
     let queues = client.queues(inputs::TOPIC).await?.len();
     let consumer = client.push_consumer(GROUP).subscribe(inputs::TOPIC, "*");
-    let consumer = consumer.concurrent(|_: ReceivedMessage| async {}).build().await?;
+    let listener = |_: ReceivedMessage| async {};
+    let consumer = match orderly {
+        true => consumer.orderly(listener).build().await?,
+        false => consumer.concurrent(listener).build().await?,
+    };
     while consumer.assignment().len() < queues {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
