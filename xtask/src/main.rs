@@ -11,6 +11,7 @@
 
 mod bench;
 mod broker;
+mod chaos;
 mod examples;
 mod fuzz;
 mod interop;
@@ -59,6 +60,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Bugs put into a copy of the sources, one at a time: the tests must see each.
     Mutants,
+    /// Whole groups of consumers under random faults, for as many seeds as wanted.
+    Chaos(chaos::Args),
 }
 
 fn main() -> ExitCode {
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Mutants => mutants::run(),
+        Command::Chaos(args) => chaos::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
