@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use ferrocket::MessageQueue;
+use ferrocket::{MessageQueue, ReceivedMessage};
 use ferrocket_testkit::TestCluster;
 use tokio::time::Instant;
 
@@ -19,8 +19,10 @@ pub(crate) struct History {
     pub(crate) sent: BTreeSet<String>,
     /// Bodies that a listener handled, and how often.
     pub(crate) handled: BTreeMap<String, usize>,
-    /// Places whose listener has ended, well or not, and when.
+    /// Places that were handled, or that their broker has taken back, and when.
     settled: HashMap<Place, usize>,
+    /// Where the messages lie that a listener saw, by broker and offset in its commit log.
+    places: HashMap<(String, i64), Place>,
     /// Offsets that reached a broker, and when.
     commits: Vec<(MessageQueue, u64, usize)>,
     /// Who handles a message of a queue right now, for kinds that keep an order.
@@ -43,6 +45,7 @@ impl History {
             sent: BTreeSet::new(),
             handled: BTreeMap::new(),
             settled: HashMap::new(),
+            places: HashMap::new(),
             commits: Vec::new(),
             running: HashMap::new(),
             excused_until: None,
@@ -104,15 +107,29 @@ impl History {
         self.excused_until = self.excused_until.max(Some(Instant::now() + time));
     }
 
-    pub(crate) fn handled(&mut self, body: String, queue: &MessageQueue, offset: u64) {
-        *self.handled.entry(body).or_default() += 1;
-        self.settle(queue, offset);
+    /// A listener sees a message.
+    pub(crate) fn seen(&mut self, message: &ReceivedMessage) {
+        let broker = message.queue().broker().to_string();
+        self.places.insert((broker, message.commit_log_offset()), (message.queue().clone(), message.offset()));
     }
 
-    /// A listener is done with a message: it may be committed once the broker has it back, if it failed.
-    pub(crate) fn settle(&mut self, queue: &MessageQueue, offset: u64) {
+    /// A listener is done with a message.
+    pub(crate) fn handled(&mut self, message: &ReceivedMessage) {
+        *self.handled.entry(body_of(message)).or_default() += 1;
+        self.settle((message.queue().clone(), message.offset()));
+    }
+
+    /// A broker takes a message back that failed: it comes again, or is a dead letter.
+    pub(crate) fn given_back(&mut self, broker: &str, commit_log_offset: i64) {
+        match self.places.get(&(broker.to_owned(), commit_log_offset)).cloned() {
+            Some(place) => self.settle(place),
+            None => self.broken.push(format!("{broker} got {commit_log_offset} back, which no listener has seen")),
+        }
+    }
+
+    fn settle(&mut self, place: Place) {
         let now = self.tick();
-        self.settled.entry((queue.clone(), offset)).or_insert(now);
+        self.settled.entry(place).or_insert(now);
     }
 
     /// An offset reaches a broker.
@@ -149,6 +166,6 @@ impl History {
     }
 }
 
-pub(crate) fn body_of(message: &ferrocket::ReceivedMessage) -> String {
+pub(crate) fn body_of(message: &ReceivedMessage) -> String {
     String::from_utf8_lossy(message.body()).into_owned()
 }

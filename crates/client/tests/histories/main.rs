@@ -10,6 +10,7 @@ mod common;
 mod history;
 mod member;
 mod seeds;
+mod watch;
 mod world;
 
 use world::{Kind, World};

@@ -14,9 +14,12 @@ use parking_lot::Mutex;
 
 use crate::{
     common::wire::{Wire, wired},
-    history::{History, body_of},
+    history::History,
     world::{GROUP, Kind},
 };
+
+/// Some listeners take longer.
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) struct Member {
     pub(crate) number: usize,
@@ -51,7 +54,9 @@ impl Member {
         };
         let builder = builder.concurrency(fastrand::usize(1..8)).commit_interval(Duration::from_millis(700));
         let consumer = match kind {
-            Kind::Concurrent => builder.max_attempts(5).concurrent(listener).build().await,
+            Kind::Concurrent => {
+                builder.max_attempts(5).concurrent(listener).handler_timeout(HANDLER_TIMEOUT).build().await
+            }
             Kind::Orderly => builder.max_attempts(6).orderly(listener).build().await,
         };
         Some(Self { number, client, _consumer: consumer.ok()?, wire, is_dead })
@@ -76,6 +81,7 @@ struct Handling {
 impl Handling {
     async fn run(self, member: usize) -> Outcome {
         let (queue, offset) = (self.message.queue().clone(), self.message.offset());
+        self.history.lock().seen(&self.message);
         if self.kind == Kind::Orderly && self.is_alive() {
             self.history.lock().begins_in_order(member, &queue, offset);
         }
@@ -91,30 +97,13 @@ impl Handling {
             return Outcome::consumed();
         }
         match fastrand::u32(0..100) {
-            0..2 => {
-                self.failed(&queue, offset, false);
-                std::panic::resume_unwind(Box::new("a panic of this test"))
-            }
-            2..10 => {
-                self.failed(&queue, offset, false);
-                Outcome::retry("a failure of this test").after(Duration::from_millis(fastrand::u64(10..3_000)))
-            }
-            10 => {
-                self.failed(&queue, offset, true);
-                Outcome::dead_letter("a failure of this test")
-            }
+            0..2 => std::panic::resume_unwind(Box::new("a panic of this test")),
+            2..10 => Outcome::retry("a failure of this test").after(Duration::from_millis(fastrand::u64(10..3_000))),
+            10 => Outcome::dead_letter("a failure of this test"),
             _ => {
-                self.history.lock().handled(body_of(&self.message), &queue, offset);
+                self.history.lock().handled(&self.message);
                 Outcome::consumed()
             }
-        }
-    }
-
-    /// Where an order is kept, a message that failed is not settled by that: it is tried again in place.
-    fn failed(&self, queue: &ferrocket::MessageQueue, offset: u64, for_good: bool) {
-        let is_last = for_good || self.message.attempt() >= 6;
-        if self.kind == Kind::Concurrent || is_last {
-            self.history.lock().settle(queue, offset);
         }
     }
 

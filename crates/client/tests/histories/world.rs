@@ -3,11 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ferrocket::{Message, Producer};
-use ferrocket_protocol::{
-    ReadRequest, RequestCode,
-    request::{CommitOffset, Pull, PullFlags},
-};
-use ferrocket_testkit::{Action, Call, Fault, FaultHandle, ResponseCode, TestCluster};
+use ferrocket_testkit::{Action, Call, ResponseCode, TestCluster};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -15,6 +11,7 @@ use crate::{
     common::{SECOND, client_of},
     history::{History, body_of},
     member::Member,
+    watch::{Orders, watch},
 };
 
 pub(crate) const GROUP: &str = "billing";
@@ -45,7 +42,7 @@ pub(crate) struct World {
     queues: u32,
     joined: usize,
     faults: usize,
-    ordered: Vec<FaultHandle>,
+    orders: Orders,
     stalled_until: Option<Instant>,
 }
 
@@ -71,34 +68,9 @@ impl World {
         let builder = TestCluster::builder().in_memory().brokers(fastrand::usize(1..4)).topic("Orders", queues);
         let cluster = builder.retry_delay(Duration::from_millis(200)).start().await.expect("it starts");
         let history = Arc::new(Mutex::new(History::new()));
-        let log = history.clone();
-        cluster.intercept(move |request| {
-            let commit = match (request.code(), request.broker()) {
-                (RequestCode::UPDATE_CONSUMER_OFFSET, Some(_)) => CommitOffset::read_request(request.command())
-                    .ok()
-                    .map(|commit| (commit.topic, commit.queue_id, commit.offset)),
-                (RequestCode::PULL_MESSAGE, Some(_)) => Pull::read_request(request.command())
-                    .ok()
-                    .filter(|pull| pull.0.sys_flag & PullFlags::COMMIT_OFFSET != 0)
-                    .map(|pull| (pull.0.topic, pull.0.queue_id, pull.0.commit_offset)),
-                _ => None,
-            };
-            if let (Some((topic, queue, offset)), Some(broker)) = (commit, request.broker()) {
-                log.lock().commits(ferrocket::MessageQueue::new(topic, broker, queue), offset);
-            }
-            Action::Pass
-        });
-        Self {
-            cluster,
-            kind,
-            history,
-            members: Vec::new(),
-            queues,
-            joined: 0,
-            faults: 0,
-            ordered: Vec::new(),
-            stalled_until: None,
-        }
+        let orders = Orders::default();
+        watch(&cluster, &history, &orders);
+        Self { cluster, kind, history, members: Vec::new(), queues, joined: 0, faults: 0, orders, stalled_until: None }
     }
 
     fn note(&self, what: impl std::fmt::Display) {
@@ -118,7 +90,7 @@ impl World {
             self.fault().await;
         }
         self.note("heals");
-        self.ordered.drain(..).for_each(FaultHandle::remove);
+        self.orders.clear();
         for name in self.cluster.broker_names() {
             let broker = self.cluster.broker(&name);
             broker.resume();
@@ -234,15 +206,14 @@ impl World {
                 ];
                 let call = calls[fastrand::usize(..calls.len())];
                 let times = fastrand::usize(1..6);
-                let fault = Fault::on(call).times(times);
-                let fault = match kind {
-                    10 => fault.answer(ResponseCode::SYSTEM_ERROR, "a fault of this test"),
-                    11 => fault.apply_then_disconnect(),
-                    12 => fault.drop_request(),
-                    _ => fault.delay(millis(10..4_000)),
+                let action = match kind {
+                    10 => Action::Answer(ResponseCode::SYSTEM_ERROR, "a fault of this test".to_owned()),
+                    11 => Action::ApplyThenDisconnect,
+                    12 => Action::DropRequest,
+                    _ => Action::Delay(millis(10..4_000)),
                 };
-                self.note(format_args!("{times} times: {fault:?}"));
-                self.ordered.push(self.cluster.fault(fault));
+                self.note(format_args!("{times} times {call:?}: {action:?}"));
+                self.orders.add(call, times, action);
             }
         }
     }

@@ -1,0 +1,76 @@
+//! What brokers are asked, as far as it matters to the promises, and what is made to go wrong with it.
+//!
+//! Both in one place: a request that fails is seen as well, which the faults of the test kit would hide.
+
+use std::sync::Arc;
+
+use ferrocket::MessageQueue;
+use ferrocket_protocol::{
+    ReadRequest,
+    request::{CommitOffset, Pull, PullFlags, SendBack},
+};
+use ferrocket_testkit::{Action, Call, Intercepted, TestCluster};
+use parking_lot::Mutex;
+
+use crate::history::History;
+
+/// Faults in force: so many requests of a kind, and what happens to them.
+#[derive(Clone, Default)]
+pub(crate) struct Orders(Arc<Mutex<Vec<(Call, usize, Action)>>>);
+
+impl Orders {
+    pub(crate) fn add(&self, call: Call, times: usize, action: Action) {
+        self.0.lock().push((call, times, action));
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.lock().clear();
+    }
+
+    /// What happens to a request. Name servers are well.
+    fn action(&self, request: &Intercepted<'_>) -> Action {
+        let (Some(call), Some(_)) = (request.call(), request.broker()) else { return Action::Pass };
+        let mut orders = self.0.lock();
+        let Some(index) = orders.iter().position(|(wanted, ..)| *wanted == call) else { return Action::Pass };
+        orders[index].1 -= 1;
+        let action = orders[index].2.clone();
+        if orders[index].1 == 0 {
+            orders.remove(index);
+        }
+        action
+    }
+}
+
+/// Writes down what brokers are asked from now on.
+pub(crate) fn watch(cluster: &TestCluster, history: &Arc<Mutex<History>>, orders: &Orders) {
+    let (history, orders) = (history.clone(), orders.clone());
+    cluster.intercept(move |request| {
+        let action = orders.action(request);
+        note(&history, request, &action);
+        action
+    });
+}
+
+fn note(history: &Mutex<History>, request: &Intercepted<'_>, action: &Action) {
+    let Some(broker) = request.broker() else { return };
+    let is_done = !matches!(action, Action::Answer(..) | Action::DropRequest);
+    match request.call() {
+        // Also one that fails: nobody may ask for it.
+        Some(Call::CommitOffset) => {
+            let Ok(commit) = CommitOffset::read_request(request.command()) else { return };
+            history.lock().commits(MessageQueue::new(commit.topic, broker, commit.queue_id), commit.offset);
+        }
+        Some(Call::Pull) => {
+            let Ok(pull) = Pull::read_request(request.command()) else { return };
+            let pull = pull.0;
+            if pull.sys_flag & PullFlags::COMMIT_OFFSET != 0 {
+                history.lock().commits(MessageQueue::new(pull.topic, broker, pull.queue_id), pull.commit_offset);
+            }
+        }
+        Some(Call::SendBack) if is_done => {
+            let Ok(back) = SendBack::read_request(request.command()) else { return };
+            history.lock().given_back(broker, back.commit_log_offset);
+        }
+        _ => {}
+    }
+}
