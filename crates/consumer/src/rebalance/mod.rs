@@ -30,7 +30,7 @@ const INTERVAL: Duration = Duration::from_secs(20);
 /// After a round in which something failed: soon, because a queue changes hands within milliseconds, and then ever later.
 const RETRY: RangeInclusive<Duration> = Duration::from_millis(25)..=Duration::from_millis(500);
 /// How many first offsets a broker is asked for at once.
-const ASKED_AT_ONCE: usize = 128;
+const ASKED_AT_ONCE: usize = 1024;
 /// A retry topic that has no route by then is looked for at every interval only.
 const RETRY_TOPIC_WITHIN: Duration = Duration::from_secs(10);
 
