@@ -32,6 +32,11 @@ pub(super) fn begin(core: &Arc<Core>, revoked: &[MessageQueue]) {
 
 async fn finish(core: Arc<Core>, queues: Vec<Arc<Queue>>) {
     let until = Instant::now() + if core.needs_locks() { WITH_LOCK } else { WITHOUT_LOCK };
+    let ids: Vec<_> = queues.iter().map(|queue| queue.id().clone()).collect();
+    if !core.needs_locks() {
+        // The next owner does not wait for our listeners: what is settled by now need not come to it again.
+        let _ = tokio::time::timeout_at(until, core.progress.flush_queues(&ids, core.stack.request_timeout)).await;
+    }
     loop {
         let idle = core.idle.notified();
         if queues.iter().all(|queue| queue.is_idle()) || tokio::time::timeout_at(until, idle).await.is_err() {
@@ -43,7 +48,6 @@ async fn finish(core: Arc<Core>, queues: Vec<Arc<Queue>>) {
         queue.fence.cancel();
         until_idle(&core, queue).await;
     }
-    let ids: Vec<_> = queues.iter().map(|queue| queue.id().clone()).collect();
     for queue in &queues {
         queue.source.revocation.revoke(); // from here on no late result counts
     }
