@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     AllocateQueues, AssignmentChange, ConsumerHealth, ConsumerReport, QueueHealth, QueueState,
-    deliver::{self, Ready, retry::Retries},
+    deliver::{self, Ready, Workers, retry::Retries},
     interceptor::Interceptors,
     listener::AnyListener,
     queue::Queue,
@@ -108,7 +108,7 @@ pub(crate) struct Core {
     /// Running handlers are dropped.
     pub(crate) abort: CancellationToken,
     pub(crate) tasks: TaskTracker,
-    pub(crate) concurrency: AtomicUsize,
+    pub(crate) workers: Workers,
     pub(crate) paused: AtomicBool,
     pub(crate) shutdown: Ending,
 }
@@ -154,10 +154,6 @@ impl Drop for Buffered {
 }
 
 impl Core {
-    pub(crate) fn concurrency(&self) -> usize {
-        self.concurrency.load(Ordering::Acquire)
-    }
-
     pub(crate) fn is_paused(&self) -> bool {
         self.paused.load(Ordering::Acquire)
     }
@@ -198,10 +194,9 @@ impl Core {
 
     /// Makes the number of workers what it should be; those that are too many end by themselves.
     pub(crate) fn set_concurrency(self: &Arc<Self>, workers: usize) {
-        let before = self.concurrency.swap(workers, Ordering::AcqRel);
-        for number in before..workers {
+        for _ in 0..self.workers.want(workers) {
             // Workers end by themselves, so that a handler is never dropped by the end of its task.
-            self.spawn_to_its_end(Box::pin(deliver::work(self.clone(), number)));
+            self.spawn_to_its_end(Box::pin(deliver::work(self.clone())));
         }
         self.ready.wake_all();
     }

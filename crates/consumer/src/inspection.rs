@@ -55,7 +55,7 @@ fn picture(core: &Core) -> ConsumerPicture {
     ConsumerPicture {
         is_orderly: options.order == Order::Kept,
         consume_from: options.consume_from,
-        concurrency: core.concurrency(),
+        concurrency: core.workers.wanted(),
         started: core.started,
         options: vec![
             ("consumerGroup", core.group.to_string()),

@@ -4,5 +4,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod hand_over;
+mod listeners;
 mod locks;
 mod members;

@@ -8,6 +8,7 @@ mod orderly;
 mod ready;
 pub(crate) mod retry;
 mod settle;
+mod workers;
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -15,6 +16,7 @@ pub(crate) use call::{NO_LIMIT, contained};
 pub(crate) use handler::Handled;
 pub(crate) use in_hand::{InHand, take};
 pub(crate) use ready::Ready;
+pub(crate) use workers::Workers;
 
 use crate::{
     core::{Core, Order},
@@ -22,8 +24,8 @@ use crate::{
 };
 
 /// One of `concurrency` workers. Ends when the consumer does, or when there should be fewer.
-pub(crate) async fn work(core: Arc<Core>, number: usize) {
-    while !core.ending.is_cancelled() && number < core.concurrency() {
+pub(crate) async fn work(core: Arc<Core>) {
+    while !core.ending.is_cancelled() && !core.workers.one_leaves() {
         let Some(queue) = core.ready.pop() else {
             core.ready.wait(&core.ending).await;
             continue;

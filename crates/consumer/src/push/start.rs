@@ -19,7 +19,7 @@ use super::{builder::Settings, check::check};
 use crate::{
     core::{self, Buffered, Core, Order},
     deliver::{
-        Ready,
+        Ready, Workers,
         retry::{self, Retries},
     },
     inspection,
@@ -78,7 +78,7 @@ pub(super) async fn core(settings: Box<Settings>) -> Result<Arc<Core>, SetupErro
         ending: CancellationToken::new(),
         abort: CancellationToken::new(),
         tasks: TaskTracker::new(),
-        concurrency: AtomicUsize::new(0),
+        workers: Workers::default(),
         paused: AtomicBool::new(false),
         shutdown: Ending::new(),
     });
