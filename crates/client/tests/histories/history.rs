@@ -107,6 +107,13 @@ impl History {
         self.excused_until = self.excused_until.max(Some(Instant::now() + time));
     }
 
+    /// Somebody stalls, who may not have heard of forgotten locks yet.
+    pub(crate) fn prolong_excuse(&mut self, time: Duration) {
+        if self.excused_until.is_some_and(|until| Instant::now() < until) {
+            self.excuse(time);
+        }
+    }
+
     /// A listener sees a message.
     pub(crate) fn seen(&mut self, message: &ReceivedMessage) {
         let broker = message.queue().broker().to_string();

@@ -160,6 +160,7 @@ impl World {
                     let wire = member.wire.clone();
                     wire.freeze();
                     self.stalled_until = self.stalled_until.max(Some(Instant::now() + time));
+                    self.history.lock().prolong_excuse(31 * SECOND);
                     tokio::spawn(async move {
                         tokio::time::sleep(time).await;
                         wire.thaw();
@@ -178,9 +179,10 @@ impl World {
                 broker.stop();
                 tokio::time::sleep(millis(10..8_000)).await;
                 let _ = if fastrand::bool() { broker.restart().await } else { broker.restart_on_same_port().await };
-                // Who is well hears of it with its next connection; who stalls, when its lease ends.
+                // Who is well hears of it with its next connection, which may take 5 s, and a question a second later; who stalls, when
+                // its lease ends.
                 let is_stalled = self.stalled_until.is_some_and(|until| Instant::now() < until);
-                self.history.lock().excuse(SECOND * if is_stalled { 31 } else { 6 });
+                self.history.lock().excuse(SECOND * if is_stalled { 31 } else { 8 });
             }
             8 => {
                 self.note(format_args!("{name} is silent"));
