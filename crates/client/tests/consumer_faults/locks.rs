@@ -1,36 +1,24 @@
 //! Locks of queues, where an order is kept: nothing is handed out that may be somebody else's.
 
-use std::sync::Arc;
-
 use ferrocket::{Outcome, consumer::QueueState};
 use ferrocket_protocol::{
     body::LockData,
     request::{LockBatch, UnlockBatch},
 };
-use ferrocket_remoting::{Options, Pool};
 use ferrocket_testkit::{Call, Fault, ResponseCode, TestCluster};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     common::{SECOND, soon},
-    members::{GROUP, Log, client, cluster, consumer, fill, owned, queue, state, until, until_owned},
+    members::{GROUP, Log, Raw, client, cluster, consumer, fill, owned, queue, state, until, until_owned},
 };
 
 /// Somebody else who locks and unlocks queues, by hand.
-struct Other {
-    pool: Pool,
-    address: String,
-}
+struct Other(Raw);
 
 impl Other {
     fn of(cluster: &TestCluster) -> Self {
-        let connector = cluster.connector();
-        let dialer = move |address: String| {
-            let connector = connector.clone();
-            async move { connector.connect(&address).await }
-        };
-        let pool = Pool::new(Arc::new(dialer), Options::default(), None).expect("options that work");
-        Self { pool, address: cluster.broker("broker-0").address() }
+        Self(Raw::of(cluster))
     }
 
     fn data(client_id: &str) -> LockData {
@@ -44,13 +32,13 @@ impl Other {
 
     async fn lock(&self) {
         let request = LockBatch::new(&Self::data("somebody else"));
-        let answer = self.pool.call(&self.address, &request, Instant::now() + SECOND).await.expect("it answers");
+        let answer = self.0.call(&request).await;
         assert_eq!(answer.locked.len(), 1, "it is free");
     }
 
     async fn unlock(&self, client_id: &str) {
         let request = UnlockBatch::new(&Self::data(client_id));
-        self.pool.call(&self.address, &request, Instant::now() + SECOND).await.expect("it answers");
+        self.0.call(&request).await;
     }
 }
 

@@ -7,3 +7,5 @@ mod hand_over;
 mod listeners;
 mod locks;
 mod members;
+mod offsets;
+mod retries;

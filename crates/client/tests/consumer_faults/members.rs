@@ -6,6 +6,8 @@ use ferrocket::{
     Client, ConsumeFrom, Message, MessageQueue, Outcome, PushConsumer, ReceivedMessage,
     consumer::{PushConsumerBuilder, QueueState},
 };
+use ferrocket_protocol::Request;
+use ferrocket_remoting::{Options, Pool};
 use ferrocket_testkit::TestCluster;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -171,4 +173,27 @@ pub(crate) fn owned(consumer: &PushConsumer) -> usize {
 /// What a consumer says of a queue.
 pub(crate) fn state(consumer: &PushConsumer, queue: &MessageQueue) -> Option<QueueState> {
     consumer.health().queues.into_iter().find(|known| known.queue == *queue).map(|known| known.state)
+}
+
+/// Requests that no client makes, by hand.
+pub(crate) struct Raw {
+    pool: Pool,
+    address: String,
+}
+
+impl Raw {
+    pub(crate) fn of(cluster: &TestCluster) -> Self {
+        let connector = cluster.connector();
+        let dialer = move |address: String| {
+            let connector = connector.clone();
+            async move { connector.connect(&address).await }
+        };
+        let pool = Pool::new(Arc::new(dialer), Options::default(), None).expect("options that work");
+        Self { pool, address: cluster.broker("broker-0").address() }
+    }
+
+    pub(crate) async fn call<R: Request + Sync>(&self, request: &R) -> R::Response {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        self.pool.call(&self.address, request, deadline).await.expect("it answers")
+    }
 }
