@@ -27,9 +27,10 @@ use difference::difference;
 
 /// The net, should a notice be lost.
 const INTERVAL: Duration = Duration::from_secs(20);
-/// After a round in which something failed: soon, because a queue changes hands within milliseconds, and then ever later. The first of
-/// these pauses is made whoever asks: what fails may itself make brokers ask, as a connection does that is lost each time.
+/// After a round in which something failed: soon, because a queue changes hands within milliseconds, and then ever later.
 const RETRY: RangeInclusive<Duration> = Duration::from_millis(25)..=Duration::from_millis(500);
+/// That pause is made up to here whoever asks: what fails may itself make brokers ask, as a connection does that is lost each time.
+const UNASKED: Duration = Duration::from_millis(100);
 /// How many first offsets a broker is asked for at once.
 const ASKED_AT_ONCE: usize = 1024;
 /// A retry topic that has no route by then is looked for at every interval only.
@@ -51,10 +52,10 @@ pub(crate) async fn run(core: Arc<Core>) {
         let complete = round(&core, began.elapsed() > RETRY_TOPIC_WITHIN).await;
         let until = Instant::now() + if complete { INTERVAL } else { pause };
         if !complete {
-            tokio::time::sleep(*RETRY.start()).await;
+            tokio::time::sleep(pause.min(UNASKED)).await;
         }
-        let is_asked = tokio::time::timeout_at(until, core.rebalance.notified()).await.is_ok();
-        pause = if is_asked || complete { *RETRY.start() } else { (pause * 2).min(*RETRY.end()) };
+        let _ = tokio::time::timeout_at(until, core.rebalance.notified()).await;
+        pause = if complete { *RETRY.start() } else { (pause * 2).min(*RETRY.end()) };
     }
 }
 
