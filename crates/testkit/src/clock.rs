@@ -107,6 +107,7 @@ impl Schedule {
             match next {
                 Some(wait) => {
                     tokio::select! {
+                        biased;
                         () = tokio::time::sleep(wait) => {}
                         () = self.changed.notified() => {}
                     }

@@ -299,6 +299,7 @@ impl TestCluster {
                 return;
             }
             tokio::select! {
+                biased;
                 () = bell => {}
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }

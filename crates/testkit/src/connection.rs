@@ -108,6 +108,7 @@ impl Connection {
         let _asked = Asked { connection: self, opaque };
         self.send_request(request, &RequestHead::new(opaque, HeaderFormat::Json));
         tokio::select! {
+            biased;
             answer = tokio::time::timeout(ANSWER_WITHIN, answer) => answer.ok().and_then(Result::ok),
             () = self.life.cancelled() => None,
         }

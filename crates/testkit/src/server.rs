@@ -2,7 +2,10 @@ use std::{
     future::poll_fn,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
 };
 
@@ -12,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf},
     net::TcpListener,
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +45,7 @@ pub(crate) struct Running {
     pub(crate) address: String,
     pub(crate) socket: SocketAddr,
     listener: Arc<Mutex<Option<TcpListener>>>,
-    paused: watch::Sender<bool>,
+    gate: Arc<Gate>,
     life: CancellationToken,
     shared: Arc<Shared>,
 }
@@ -65,15 +68,15 @@ impl Running {
         let listener = Arc::new(Mutex::new(listener));
         let pipes = shared.network.listen(&address);
         let life = shared.life.child_token();
-        let (paused, gate) = watch::channel(false);
-        let door = Door { shared: shared.clone(), service, life: life.clone(), gate };
+        let gate = Arc::<Gate>::default();
+        let door = Door { shared: shared.clone(), service, life: life.clone(), gate: gate.clone() };
         tokio::spawn(life.clone().run_until_cancelled_owned(accept(door, listener.clone(), pipes)));
         tracing::debug!(%address, name, "listening");
-        Ok(Self { address, socket, listener, paused, life, shared: shared.clone() })
+        Ok(Self { address, socket, listener, gate, life, shared: shared.clone() })
     }
 
     pub(crate) fn set_paused(&self, paused: bool) {
-        self.paused.send_replace(paused);
+        self.gate.set(paused);
     }
 }
 
@@ -91,7 +94,7 @@ struct Door {
     shared: Arc<Shared>,
     service: Arc<dyn Service>,
     life: CancellationToken,
-    gate: watch::Receiver<bool>,
+    gate: Arc<Gate>,
 }
 
 async fn accept(door: Door, listener: Arc<Mutex<Option<TcpListener>>>, mut pipes: mpsc::Receiver<DuplexStream>) {
@@ -159,10 +162,32 @@ fn log_end(guest: &Guest, result: io::Result<()>) {
     }
 }
 
-/// Waits while the server is paused.
-async fn open(gate: &mut watch::Receiver<bool>) {
-    // An error means that the server is gone; the connection's own token ends it.
-    let _ = gate.wait_for(|paused| !paused).await;
+/// Shut while the server is paused. Who waits goes on in the order in which they came, so that a seed of a test plays the same every
+/// time; tokio's `watch` wakes in any order.
+#[derive(Default)]
+struct Gate {
+    is_shut: AtomicBool,
+    opens: Notify,
+}
+
+impl Gate {
+    fn set(&self, is_shut: bool) {
+        self.is_shut.store(is_shut, Ordering::SeqCst);
+        if !is_shut {
+            self.opens.notify_waiters();
+        }
+    }
+
+    /// Waits while it is shut. When the server ends meanwhile, the connection's own token ends who waits.
+    async fn pass(&self) {
+        loop {
+            let opens = self.opens.notified();
+            if !self.is_shut.load(Ordering::SeqCst) {
+                return;
+            }
+            opens.await;
+        }
+    }
 }
 
 /// A connection and whom it talks to.
@@ -172,7 +197,7 @@ struct Guest {
     connection: Arc<Connection>,
     /// Cancelled when the server ends.
     server: CancellationToken,
-    gate: watch::Receiver<bool>,
+    gate: Arc<Gate>,
 }
 
 impl Drop for Guest {
@@ -190,9 +215,8 @@ impl Guest {
         stream: &mut WriteHalf<S>,
         mut outbox: mpsc::Receiver<Outgoing>,
     ) -> io::Result<()> {
-        let mut gate = self.gate.clone();
         while let Some(first) = outbox.recv().await {
-            open(&mut gate).await;
+            self.gate.pass().await;
             let Outgoing { mut bytes, mut then_close } = first;
             while !then_close && bytes.len() < WRITE_BYTES {
                 let Ok(next) = outbox.try_recv() else { break };
@@ -211,12 +235,11 @@ impl Guest {
     /// Reads until the peer closes or sends what is no frame.
     async fn read<S: AsyncRead>(&self, stream: &mut ReadHalf<S>) -> io::Result<()> {
         let mut buffer = BytesMut::new();
-        let mut gate = self.gate.clone();
         loop {
             while let Some(frame) = Frame::decode(&mut buffer, limits::MAX_FRAME_BYTES).map_err(io::Error::other)? {
                 let command = Command::read(frame).map_err(io::Error::other)?;
                 self.connection.room().await;
-                open(&mut gate).await;
+                self.gate.pass().await;
                 self.dispatch(command);
             }
             buffer.reserve(Frame::missing(&buffer).clamp(4096, limits::READ_AHEAD_BYTES));

@@ -105,6 +105,8 @@ impl Broker {
                         continue;
                     }
                     tokio::select! {
+                        // The same every time, so that a seed of a test plays the same.
+                        biased;
                         () = notified => {}
                         () = tokio::time::sleep_until(deadline) => over = true,
                     }
