@@ -5,7 +5,10 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{RouteTable, table::TRIGGER_INTERVAL};
+use crate::{
+    RouteTable,
+    table::{Entry, TRIGGER_INTERVAL},
+};
 
 /// Topics that nobody used or watched for this many periods are forgotten.
 const FORGET_AFTER_PERIODS: u32 = 20;
@@ -16,7 +19,7 @@ pub(crate) async fn run(table: Weak<RouteTable>, changed: Arc<Notify>) {
     loop {
         let Some(strong) = table.upgrade() else { return };
         strong.forget_unused(strong.period * FORGET_AFTER_PERIODS);
-        let topics: Vec<_> = strong.topics.read().values().cloned().collect();
+        let topics = in_order(&strong);
         let period = strong.period;
         drop(strong);
         let round_ends = Instant::now() + period;
@@ -33,12 +36,18 @@ pub(crate) async fn run(table: Weak<RouteTable>, changed: Arc<Notify>) {
     }
 }
 
+/// In the order of the names, so that each topic has its time, and a simulation plays the same every time.
+fn in_order(table: &RouteTable) -> Vec<Arc<Entry>> {
+    let mut topics: Vec<_> = table.topics.read().values().cloned().collect();
+    topics.sort_unstable_by(|one, other| one.topic.cmp(&other.topic));
+    topics
+}
+
 /// Waits, and looks up what is watched for the first time meanwhile. Holds nothing of the table while it waits.
 async fn wait(table: &Weak<RouteTable>, changed: &Notify, until: Instant) {
     while tokio::time::timeout_at(until, changed.notified()).await.is_ok() {
         let Some(strong) = table.upgrade() else { return };
-        let topics: Vec<_> = strong.topics.read().values().cloned().collect();
-        for entry in topics.iter().filter(|entry| entry.was_never_looked_up()) {
+        for entry in in_order(&strong).iter().filter(|entry| entry.was_never_looked_up()) {
             let _ = strong.look_up(entry, Duration::ZERO).await;
         }
     }
