@@ -2,9 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    fmt::Display,
     time::Duration,
 };
 
+use fastrand::Rng;
 use ferrocket::{MessageQueue, ReceivedMessage};
 use ferrocket_testkit::TestCluster;
 use tokio::time::Instant;
@@ -17,6 +19,8 @@ pub(crate) struct History {
     began: Instant,
     /// Bodies that a broker confirmed.
     pub(crate) sent: BTreeSet<String>,
+    /// Bodies that were handed out, and how often.
+    calls: HashMap<String, u64>,
     /// Bodies that a listener handled, and how often.
     pub(crate) handled: BTreeMap<String, usize>,
     /// Places that were handled, or that their broker has taken back, and when.
@@ -35,7 +39,14 @@ pub(crate) struct History {
     broken: Vec<String>,
     /// Counts events, so that they have an order.
     clock: usize,
-    log: Vec<String>,
+    log: Vec<Line>,
+}
+
+/// Something that happened.
+pub(crate) struct Line {
+    pub(crate) text: String,
+    /// One of very many.
+    pub(crate) is_detail: bool,
 }
 
 impl History {
@@ -43,6 +54,7 @@ impl History {
         Self {
             began: Instant::now(),
             sent: BTreeSet::new(),
+            calls: HashMap::new(),
             handled: BTreeMap::new(),
             settled: HashMap::new(),
             places: HashMap::new(),
@@ -56,12 +68,21 @@ impl History {
         }
     }
 
-    pub(crate) fn note(&mut self, what: &str) {
-        self.log.push(format!("{:>9.3} {what}", self.began.elapsed().as_secs_f64()));
+    pub(crate) fn note(&mut self, what: impl Display) {
+        self.write(what, false);
     }
 
-    pub(crate) fn log(&self) -> &[String] {
-        &self.log
+    pub(crate) fn detail(&mut self, what: impl Display) {
+        self.write(what, true);
+    }
+
+    fn write(&mut self, what: impl Display, is_detail: bool) {
+        let text = format!("{:>9.3} {what}", self.began.elapsed().as_secs_f64());
+        self.log.push(Line { text, is_detail });
+    }
+
+    pub(crate) fn take_log(&mut self) -> Vec<Line> {
+        std::mem::take(&mut self.log)
     }
 
     fn tick(&mut self) -> usize {
@@ -115,9 +136,20 @@ impl History {
     }
 
     /// A listener sees a message.
-    pub(crate) fn seen(&mut self, message: &ReceivedMessage) {
+    pub(crate) fn seen(&mut self, member: usize, message: &ReceivedMessage) {
+        let (queue, offset, attempt) = (message.queue(), message.offset(), message.attempt());
+        self.detail(format_args!("member {member} sees {queue} {offset}: {}, attempt {attempt}", body_of(message)));
         let broker = message.queue().broker().to_string();
         self.places.insert((broker, message.commit_log_offset()), (message.queue().clone(), message.offset()));
+    }
+
+    /// What a listener draws for a message: the same for the n-th time that it is handed out, whoever handles it and whenever.
+    pub(crate) fn draws_for(&mut self, seed: u64, message: &ReceivedMessage) -> Rng {
+        let body = body_of(message);
+        let number: u64 = body.trim_start_matches('m').parse().unwrap_or_default();
+        let times = self.calls.entry(body).or_default();
+        *times += 1;
+        Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(number).wrapping_mul(1_009).wrapping_add(*times))
     }
 
     /// A listener is done with a message.
@@ -135,12 +167,14 @@ impl History {
     }
 
     fn settle(&mut self, place: Place) {
+        self.detail(format_args!("{} {} is settled", place.0, place.1));
         let now = self.tick();
         self.settled.entry(place).or_insert(now);
     }
 
     /// An offset reaches a broker.
     pub(crate) fn commits(&mut self, queue: MessageQueue, offset: u64) {
+        self.detail(format_args!("{queue} is committed at {offset}"));
         let now = self.tick();
         self.commits.push((queue, offset, now));
     }

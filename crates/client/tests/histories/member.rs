@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use fastrand::Rng;
 use ferrocket::{Client, ConsumeFrom, Outcome, PushConsumer, ReceivedMessage};
 use ferrocket_testkit::TestCluster;
 use parking_lot::Mutex;
@@ -36,6 +37,7 @@ impl Member {
         cluster: &TestCluster,
         kind: Kind,
         number: usize,
+        seed: u64,
         history: &Arc<Mutex<History>>,
     ) -> Option<Self> {
         let (client, wire) = wired(cluster);
@@ -47,12 +49,15 @@ impl Member {
             move |message: ReceivedMessage| {
                 let (history, is_dead) = (history.clone(), is_dead.clone());
                 async move {
+                    let rng = history.lock().draws_for(seed, &message);
                     let handling = Handling { kind, history, is_dead, message };
-                    handling.run(number).await
+                    handling.run(number, rng).await
                 }
             }
         };
-        let builder = builder.concurrency(fastrand::usize(1..8)).commit_interval(Duration::from_millis(700));
+        let builder = builder
+            .concurrency(Rng::with_seed(seed.wrapping_add(number as u64)).usize(1..8))
+            .commit_interval(Duration::from_millis(700));
         let consumer = match kind {
             Kind::Concurrent => {
                 builder.max_attempts(5).concurrent(listener).handler_timeout(HANDLER_TIMEOUT).build().await
@@ -79,26 +84,26 @@ struct Handling {
 }
 
 impl Handling {
-    async fn run(self, member: usize) -> Outcome {
+    async fn run(self, member: usize, mut rng: Rng) -> Outcome {
         let (queue, offset) = (self.message.queue().clone(), self.message.offset());
-        self.history.lock().seen(&self.message);
+        self.history.lock().seen(member, &self.message);
         if self.kind == Kind::Orderly && self.is_alive() {
             self.history.lock().begins_in_order(member, &queue, offset);
         }
         // From here on it ends in the history however it ends.
         let _running = Running { handling: &self, member };
-        let dawdles = match fastrand::u32(0..100) {
-            0 => fastrand::u64(5_000..40_000),
-            1..10 => fastrand::u64(100..2_000),
-            _ => fastrand::u64(0..20),
+        let dawdles = match rng.u32(0..100) {
+            0 => rng.u64(5_000..40_000),
+            1..10 => rng.u64(100..2_000),
+            _ => rng.u64(0..20),
         };
         tokio::time::sleep(Duration::from_millis(dawdles)).await;
         if !self.is_alive() {
             return Outcome::consumed();
         }
-        match fastrand::u32(0..100) {
+        match rng.u32(0..100) {
             0..2 => std::panic::resume_unwind(Box::new("a panic of this test")),
-            2..10 => Outcome::retry("a failure of this test").after(Duration::from_millis(fastrand::u64(10..3_000))),
+            2..10 => Outcome::retry("a failure of this test").after(Duration::from_millis(rng.u64(10..3_000))),
             10 => Outcome::dead_letter("a failure of this test"),
             _ => {
                 self.history.lock().handled(&self.message);

@@ -53,6 +53,9 @@ pub(crate) fn watch(cluster: &TestCluster, history: &Arc<Mutex<History>>, orders
 
 fn note(history: &Mutex<History>, request: &Intercepted<'_>, action: &Action) {
     let Some(broker) = request.broker() else { return };
+    if let Some(call) = request.call() {
+        history.lock().detail(format_args!("{broker} is asked for {call:?}: {action:?}"));
+    }
     let is_done = !matches!(action, Action::Answer(..) | Action::DropRequest);
     match request.call() {
         // Also one that fails: nobody may ask for it.

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use fastrand::Rng;
 use ferrocket::{Message, Producer};
 use ferrocket_testkit::{Action, Call, ResponseCode, TestCluster};
 use parking_lot::Mutex;
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     common::{SECOND, client_of},
-    history::{History, body_of},
+    history::{History, Line, body_of},
     member::Member,
     watch::{Orders, watch},
 };
@@ -35,6 +36,10 @@ pub(crate) struct Summary {
 }
 
 pub(crate) struct World {
+    seed: u64,
+    /// What happens, whatever the client draws in between: the order of things that happen at the same time may differ from run to run,
+    /// because `watch` of tokio and hash tables choose one.
+    rng: Rng,
     cluster: TestCluster,
     kind: Kind,
     history: Arc<Mutex<History>>,
@@ -49,44 +54,65 @@ pub(crate) struct World {
 impl World {
     /// One run. Panics with the seed, what happened, and what may not have.
     pub(crate) fn run(seed: u64, kind: Kind) -> Summary {
-        fastrand::seed(seed);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-        let (summary, broken, log) = runtime.expect("a runtime").block_on(async {
-            let mut world = Self::start(kind).await;
-            world.live().await;
-            world.judge().await
-        });
-        if std::env::var_os("FERROCKET_SEED").is_some() || !broken.is_empty() {
-            log.iter().for_each(|line| println!("{line}"));
+        let (summary, broken, log) = Self::play(seed, kind);
+        let is_alone = std::env::var_os("FERROCKET_SEED").is_some();
+        if is_alone || !broken.is_empty() {
+            let shown = log.iter().filter(|line| is_alone || !line.is_detail);
+            shown.for_each(|line| println!("{}", line.text));
         }
         assert!(broken.is_empty(), "{kind:?}, seed {seed}:\n{}", broken.join("\n"));
         summary
     }
 
-    async fn start(kind: Kind) -> Self {
-        let queues = fastrand::u32(1..4);
-        let builder = TestCluster::builder().in_memory().brokers(fastrand::usize(1..4)).topic("Orders", queues);
+    /// One run: what it did, what may not have been, and what happened.
+    pub(crate) fn play(seed: u64, kind: Kind) -> (Summary, Vec<String>, Vec<Line>) {
+        // What the client draws for itself.
+        fastrand::seed(seed);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            let mut world = Self::start(seed, kind).await;
+            world.live().await;
+            world.judge().await
+        })
+    }
+
+    async fn start(seed: u64, kind: Kind) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let queues = rng.u32(1..4);
+        let builder = TestCluster::builder().in_memory().brokers(rng.usize(1..4)).topic("Orders", queues);
         let cluster = builder.retry_delay(Duration::from_millis(200)).start().await.expect("it starts");
         let history = Arc::new(Mutex::new(History::new()));
         let orders = Orders::default();
         watch(&cluster, &history, &orders);
-        Self { cluster, kind, history, members: Vec::new(), queues, joined: 0, faults: 0, orders, stalled_until: None }
+        Self {
+            seed,
+            rng,
+            cluster,
+            kind,
+            history,
+            members: Vec::new(),
+            queues,
+            joined: 0,
+            faults: 0,
+            orders,
+            stalled_until: None,
+        }
     }
 
     fn note(&self, what: impl std::fmt::Display) {
-        self.history.lock().note(&what.to_string());
+        self.history.lock().note(what);
     }
 
     /// Messages are sent while members come and go and things break; then everything is well again.
     async fn live(&mut self) {
         let sender = client_of(&self.cluster).instance_name("sender").connect().await.expect("it connects");
         let producer = sender.producer("shop").build().await.expect("it builds");
-        let sending = tokio::spawn(send(producer, self.history.clone(), fastrand::usize(150..350)));
-        for _ in 0..fastrand::usize(1..4) {
+        let sending = tokio::spawn(send(producer, self.history.clone(), self.rng.usize(150..350), self.rng.fork()));
+        for _ in 0..self.rng.usize(1..4) {
             self.join().await;
         }
-        for _ in 0..fastrand::usize(6..20) {
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(50..6_000))).await;
+        for _ in 0..self.rng.usize(6..20) {
+            tokio::time::sleep(Duration::from_millis(self.rng.u64(50..6_000))).await;
             self.fault().await;
         }
         self.note("heals");
@@ -117,22 +143,24 @@ impl World {
         self.joined += 1;
         let number = self.joined;
         self.note(format_args!("member {number} joins"));
-        if let Some(member) = Member::join(&self.cluster, self.kind, number, &self.history).await {
+        if let Some(member) = Member::join(&self.cluster, self.kind, number, self.seed, &self.history).await {
             self.members.push(member);
         }
     }
 
     fn take_member(&mut self) -> Option<Member> {
-        (!self.members.is_empty()).then(|| self.members.swap_remove(fastrand::usize(..self.members.len())))
+        (!self.members.is_empty()).then(|| self.members.swap_remove(self.rng.usize(..self.members.len())))
     }
 
     /// One thing goes wrong, or changes.
     async fn fault(&mut self) {
         self.faults += 1;
+        // Of its own for each fault, so that one that draws more changes none of the others.
+        let mut rng = self.rng.fork();
         let names = self.cluster.broker_names();
-        let name = names[fastrand::usize(..names.len())].clone();
-        let millis = |range| Duration::from_millis(fastrand::u64(range));
-        match fastrand::u32(0..14) {
+        let name = names[self.rng.usize(..names.len())].clone();
+        let mut millis = |range| Duration::from_millis(rng.u64(range));
+        match self.rng.u32(0..14) {
             0..2 if self.members.len() < 4 => self.join().await,
             2 => {
                 if let Some(member) = self.take_member() {
@@ -178,7 +206,7 @@ impl World {
                 let broker = self.cluster.broker(&name);
                 broker.stop();
                 tokio::time::sleep(millis(10..8_000)).await;
-                let _ = if fastrand::bool() { broker.restart().await } else { broker.restart_on_same_port().await };
+                let _ = if self.rng.bool() { broker.restart().await } else { broker.restart_on_same_port().await };
                 // Who is well hears of it with its next connection, which may take 5 s, and a question a second later; who stalls, when
                 // its lease ends.
                 let is_stalled = self.stalled_until.is_some_and(|until| Instant::now() < until);
@@ -206,8 +234,8 @@ impl World {
                     Call::Pull,
                     Call::Heartbeat,
                 ];
-                let call = calls[fastrand::usize(..calls.len())];
-                let times = fastrand::usize(1..6);
+                let call = calls[self.rng.usize(..calls.len())];
+                let times = self.rng.usize(1..6);
                 let action = match kind {
                     10 => Action::Answer(ResponseCode::SYSTEM_ERROR, "a fault of this test".to_owned()),
                     11 => Action::ApplyThenDisconnect,
@@ -221,11 +249,11 @@ impl World {
     }
 
     /// Ends the run, and holds it against the promises.
-    async fn judge(mut self) -> (Summary, Vec<String>, Vec<String>) {
+    async fn judge(mut self) -> (Summary, Vec<String>, Vec<Line>) {
         for member in std::mem::take(&mut self.members) {
             let _ = member.client.shutdown().within(60 * SECOND).await;
         }
-        let history = self.history.lock();
+        let mut history = self.history.lock();
         let mut broken = history.violations(&self.cluster, &TOPICS);
         let lost = history.missing(&self.cluster, DEAD_LETTERS);
         if !lost.is_empty() {
@@ -240,12 +268,12 @@ impl World {
         }
         let again = history.handled.values().filter(|times| **times > 1).count();
         let summary = Summary { delivered: history.handled.len(), again, faults: self.faults };
-        (summary, broken, history.log().to_vec())
+        (summary, broken, history.take_log())
     }
 }
 
 /// Sends messages with keys, some close together and some not.
-async fn send(producer: Producer, history: Arc<Mutex<History>>, count: usize) {
+async fn send(producer: Producer, history: Arc<Mutex<History>>, count: usize, mut rng: Rng) {
     for n in 0..count {
         let body = format!("m{n}");
         let message = Message::new("Orders", body.clone()).with_sharding_key(n % 5);
@@ -254,7 +282,7 @@ async fn send(producer: Producer, history: Arc<Mutex<History>>, count: usize) {
             history.lock().sent.insert(body);
         }
         if n % 10 == 0 {
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(0..1_500))).await;
+            tokio::time::sleep(Duration::from_millis(rng.u64(0..1_500))).await;
         }
     }
 }
