@@ -128,13 +128,6 @@ impl History {
         self.excused_until = self.excused_until.max(Some(Instant::now() + time));
     }
 
-    /// Somebody stalls, who may not have heard of forgotten locks yet.
-    pub(crate) fn prolong_excuse(&mut self, time: Duration) {
-        if self.excused_until.is_some_and(|until| Instant::now() < until) {
-            self.excuse(time);
-        }
-    }
-
     /// A listener sees a message.
     pub(crate) fn seen(&mut self, member: usize, message: &ReceivedMessage) {
         let (queue, offset, attempt) = (message.queue(), message.offset(), message.attempt());

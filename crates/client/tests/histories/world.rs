@@ -48,7 +48,6 @@ pub(crate) struct World {
     joined: usize,
     faults: usize,
     orders: Orders,
-    stalled_until: Option<Instant>,
 }
 
 impl World {
@@ -84,19 +83,7 @@ impl World {
         let history = Arc::new(Mutex::new(History::new()));
         let orders = Orders::default();
         watch(&cluster, &history, &orders);
-        Self {
-            seed,
-            rng,
-            cluster,
-            kind,
-            history,
-            members: Vec::new(),
-            queues,
-            joined: 0,
-            faults: 0,
-            orders,
-            stalled_until: None,
-        }
+        Self { seed, rng, cluster, kind, history, members: Vec::new(), queues, joined: 0, faults: 0, orders }
     }
 
     fn note(&self, what: impl std::fmt::Display) {
@@ -187,8 +174,6 @@ impl World {
                     self.note(format_args!("member {} stalls for {time:?}", member.number));
                     let wire = member.wire.clone();
                     wire.freeze();
-                    self.stalled_until = self.stalled_until.max(Some(Instant::now() + time));
-                    self.history.lock().prolong_excuse(31 * SECOND);
                     tokio::spawn(async move {
                         tokio::time::sleep(time).await;
                         wire.thaw();
@@ -207,10 +192,8 @@ impl World {
                 broker.stop();
                 tokio::time::sleep(millis(10..8_000)).await;
                 let _ = if self.rng.bool() { broker.restart().await } else { broker.restart_on_same_port().await };
-                // Who is well hears of it with its next connection, which may take 5 s, and a question a second later; who stalls, when
-                // its lease ends.
-                let is_stalled = self.stalled_until.is_some_and(|until| Instant::now() < until);
-                self.history.lock().excuse(SECOND * if is_stalled { 31 } else { 8 });
+                // Who had a lock hears of it with its next connection to that broker, or when its lease ends.
+                self.history.lock().excuse(31 * SECOND);
             }
             8 => {
                 self.note(format_args!("{name} is silent"));

@@ -16,8 +16,6 @@ use crate::core::Core;
 /// How often a broker is asked. What differs twice in a row is no change on its way.
 const EVERY: Duration = Duration::from_secs(30);
 
-/// So many refusals of pulls for want of a subscription within that time are no start, and no restart of a broker.
-const EVICTIONS: usize = 5;
 const EVICTED: &str = "brokers forget again and again what this consumer subscribes to: another member of the group wants other topics, and \
                        all members must subscribe to the same";
 
@@ -25,6 +23,7 @@ const EVICTED: &str = "brokers forget again and again what this consumer subscri
 /// its word still: then this member says its own anew. It never does so before, because two who differ would outbid each other for ever.
 pub(crate) async fn watch(core: Arc<Core>) {
     let mut before = BTreeSet::new();
+    let mut was_evicted = false;
     let mut members = 0;
     let mut next = Instant::now() + EVERY;
     loop {
@@ -36,9 +35,12 @@ pub(crate) async fn watch(core: Arc<Core>) {
         let differs = differences(&core.subscriptions.listed(), core.options.is_broadcast, &view);
         let mut sure: BTreeSet<_> = differs.intersection(&before).cloned().collect();
         // Who is told again and again hides from the question that brokers forget again and again.
-        if core.evictions.swap(0, Ordering::Relaxed) >= EVICTIONS {
+        // Once, it may be a start, or the restart of a broker.
+        let is_evicted = core.evictions.swap(0, Ordering::Relaxed) > 0;
+        if is_evicted && was_evicted {
             sure.insert(EVICTED.to_owned());
         }
+        was_evicted = is_evicted;
         before = differs;
         let known = core.warn("subscription", sure.clone());
         for text in sure.difference(&known) {
