@@ -33,7 +33,7 @@ async fn a_restarted_consumer_goes_on_where_it_settled() {
     sender.shutdown().await.unwrap();
 }
 
-/// Seen to fail with members that say of a queue that they give up that all of it is settled.
+/// Seen to fail with members that go on one message behind the offset that the broker has.
 #[tokio::test]
 async fn members_come_and_go_while_messages_flow_and_none_is_lost() {
     let server = Server::start().await;

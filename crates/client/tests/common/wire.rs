@@ -24,6 +24,7 @@ pub(crate) struct Wire {
     /// How many more bytes may be written before the connection that writes is cut.
     cut_after: Mutex<Option<usize>>,
     written: AtomicUsize,
+    read: AtomicUsize,
     dials: AtomicUsize,
     line: Mutex<Line>,
 }
@@ -59,6 +60,11 @@ impl Wire {
     /// Bytes written until now.
     pub(crate) fn written(&self) -> usize {
         self.written.load(Ordering::SeqCst)
+    }
+
+    /// Bytes read until now.
+    pub(crate) fn read(&self) -> usize {
+        self.read.load(Ordering::SeqCst)
     }
 
     /// Connections that were asked for until now.
@@ -161,7 +167,10 @@ impl AsyncRead for Cable {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.ends.reader.register(cx.waker());
         ready!(self.poll_moves())?;
-        self.stream()?.poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = self.stream()?.poll_read(cx, buffer);
+        self.wire.read.fetch_add(buffer.filled().len() - before, Ordering::SeqCst);
+        read
     }
 }
 

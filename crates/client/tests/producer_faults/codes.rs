@@ -1,6 +1,6 @@
 //! R19: what brokers refuse with, code by code.
 
-use ferrocket::{Applied, Message, SendStatus, ServerCode};
+use ferrocket::{Applied, ErrorKind, Message, SendStatus, ServerCode};
 use ferrocket_testkit::{Call, Fault, ResponseCode};
 use tokio::time::Instant;
 
@@ -11,14 +11,30 @@ use crate::{
 
 /// PRO-SEND-03: after these another broker is asked.
 const RETRIED: [i32; 8] = [1, 2, 14, 16, 17, 204, 205, 1500];
-/// Those of the send path, and some that no broker answers a send with.
-const FINAL: [i32; 14] = [3, 13, 24, 25, 26, 29, 206, 207, 208, 211, 215, 900, -7, 99_999];
+/// Those of the send path, and some that no broker answers a send with: what they mean, and whether the message may be stored.
+const FINAL: [(i32, ErrorKind, Applied); 14] = [
+    (3, ErrorKind::Unsupported, Applied::No),
+    (13, ErrorKind::InvalidArgument, Applied::No),
+    (24, ErrorKind::Conflict, Applied::No),
+    (25, ErrorKind::Conflict, Applied::No),
+    (26, ErrorKind::GroupNotFound, Applied::No),
+    (29, ErrorKind::InvalidArgument, Applied::No),
+    (206, ErrorKind::Server, Applied::Unknown),
+    (207, ErrorKind::Server, Applied::Unknown),
+    (208, ErrorKind::NotFound, Applied::No),
+    (211, ErrorKind::Server, Applied::Unknown),
+    (215, ErrorKind::Busy, Applied::No),
+    (900, ErrorKind::Server, Applied::Unknown),
+    (-7, ErrorKind::Server, Applied::Unknown),
+    (99_999, ErrorKind::Server, Applied::Unknown),
+];
 
 /// R19, R-I1, R-I2: one of two brokers refuses everything. Seen to fail with 2 taken out of the producer's `RETRIED_CODES`, and with
 /// 13 put into it.
 #[tokio::test(start_paused = true)]
 async fn r19_after_a_code_that_is_retried_the_other_broker_is_asked_and_after_another_one_nobody() {
-    for code in RETRIED.into_iter().chain(FINAL) {
+    let cases = FINAL.into_iter().map(|(code, kind, applied)| (code, Some((kind, applied))));
+    for (code, expected) in RETRIED.into_iter().map(|code| (code, None)).chain(cases) {
         let cluster = brokers(2).start().await.expect("it starts");
         let (client, _) = connect(&cluster).await;
         let producer = client.producer("shop").build().await.expect("it builds");
@@ -31,11 +47,12 @@ async fn r19_after_a_code_that_is_retried_the_other_broker_is_asked_and_after_an
                 assert_eq!(error.code(), Some(ServerCode::Remoting(code)));
                 assert!(error.to_string().contains("refused"), "the broker's words: {error}");
                 assert_eq!(error.attempts().len(), 1, "code {code}: {error}");
+                assert_eq!(Some((error.kind(), error.applied())), expected, "code {code}: {error}");
             }
         }
         // 1500 is answered over a new connection first, which costs no attempt (REM-INV-11).
         assert!(fault.hits() >= 1, "code {code}: broker-0 was never asked");
-        if RETRIED.contains(&code) {
+        if expected.is_none() {
             assert_eq!(refused, 0, "code {code} is retried");
         } else {
             assert_eq!(refused, fault.hits(), "code {code} is final");

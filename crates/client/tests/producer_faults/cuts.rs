@@ -1,11 +1,16 @@
 //! R1: the connection is cut at every byte, of requests and of answers, at every step of a send.
 
-use ferrocket::{Applied, ErrorKind, Message};
-use ferrocket_testkit::{Call, Fault};
+use std::sync::Arc;
+
+use ferrocket::{Applied, Client, ErrorKind, Message};
+use ferrocket_testkit::{Call, Fault, TestCluster};
 use tokio::time::Instant;
 
 use crate::{
-    common::{SECOND, brokers, soon, wire::connect},
+    common::{
+        SECOND, brokers, soon,
+        wire::{Wire, connect, wired},
+    },
     ledger::Ledger,
 };
 
@@ -56,15 +61,22 @@ async fn r1_an_answer_cut_at_any_byte_leaves_the_outcome_unknown_and_a_retry_mak
     let mut cut = 0;
     loop {
         let fault = cluster.fault(Fault::on(Call::Send).times(1).cut_answer_after(cut));
-        match ledger.send(&careful, format!("cut {cut}"), SECOND).await {
+        let began = Instant::now();
+        let sent = ledger.send(&careful, format!("cut {cut}"), SECOND).await;
+        assert_eq!(fault.hits(), 1);
+        match sent {
             // The whole answer came, and the end of the connection after it.
             Ok(()) => break,
-            Err(error) => assert_eq!(error.applied(), Applied::Unknown, "cut after {cut}: {error}"),
+            Err(error) => {
+                let told = (error.kind(), error.applied());
+                assert_eq!(told, (ErrorKind::BrokerUnreachable, Applied::Unknown), "cut after {cut}: {error}");
+            }
         }
-        assert_eq!(fault.hits(), 1);
+        assert!(began.elapsed() < SECOND / 10, "cut after {cut}: told after {:?}", began.elapsed());
         ledger.until_sent(&careful, &format!("after {cut}"), SECOND / 10).await;
-        let _ = cluster.fault(Fault::on(Call::Send).times(1).cut_answer_after(cut));
+        let fault = cluster.fault(Fault::on(Call::Send).times(1).cut_answer_after(cut));
         ledger.send(&usual, format!("usual {cut}"), 3 * SECOND).await.expect("the second attempt succeeds");
+        assert_eq!(fault.hits(), 1);
         cut += 1;
     }
     assert!(cut > 50, "an answer is longer than {cut} bytes");
@@ -103,33 +115,75 @@ async fn r1_a_route_that_is_cut_at_any_byte_costs_no_send() {
     assert_eq!((error.kind(), error.applied()), (ErrorKind::NameServerUnreachable, Applied::No), "{error}");
 }
 
-/// R1: heartbeats share the connection of sends.
+/// R1, R-I7: the question of a first send is cut, not its answer. Seen to fail as the case above.
+#[tokio::test(start_paused = true)]
+async fn r1_a_question_for_a_route_that_is_cut_at_any_byte_costs_no_send() {
+    let cluster = brokers(1).topic("Other", 1).start().await.expect("it starts");
+    let (client, wire) = connect(&cluster).await;
+    let before = wire.written();
+    soon(client.queues("Other")).await.expect("known");
+    let question = wire.written() - before;
+    assert!((50..500).contains(&question), "{question} bytes make a question");
+    for position in 0..question {
+        let (client, wire) = connect(&cluster).await;
+        let producer = client.producer("shop").build().await.expect("it builds");
+        let began = Instant::now();
+        wire.cut_after(position);
+        soon(producer.send(Message::new("Other", "x")))
+            .await
+            .unwrap_or_else(|error| panic!("cut at {position}: {error}"));
+        assert!(wire.was_cut(), "at {position}");
+        assert!(began.elapsed() < SECOND / 10, "cut at {position}: stored after {:?}", began.elapsed());
+        soon(client.shutdown()).await.expect("it ends");
+    }
+}
+
+/// A client that writes nothing but heartbeats by itself.
+async fn beating(cluster: &TestCluster) -> (Client, Arc<Wire>) {
+    let (client, wire) = wired(cluster);
+    (
+        soon(client.route_refresh(1_000_000 * SECOND).heartbeat_interval(5 * SECOND).connect())
+            .await
+            .expect("it connects"),
+        wire,
+    )
+}
+
+/// R1: heartbeats share the connection of sends. Their answers are cut, until a whole one came, and they themselves. Seen to fail with
+/// connections that are used after their end.
 #[tokio::test(start_paused = true)]
 async fn r1_a_heartbeat_that_is_cut_at_any_byte_costs_no_send() {
     let cluster = brokers(1).start().await.expect("it starts");
-    let (client, _) = connect(&cluster).await;
-    let producer = client.producer("shop").build().await.expect("it builds");
+    let (client, wire) = beating(&cluster).await;
+    let producer = client.producer("shop").max_attempts(1).build().await.expect("it builds");
     let ledger = Ledger::default();
-    ledger.send(&producer, "first", 3 * SECOND).await.expect("it is stored");
-    for cut in 0..60 {
-        let fault = cluster.fault(Fault::on(Call::Heartbeat).times(1).cut_answer_after(cut));
+    ledger.send(&producer, "first", SECOND).await.expect("it is stored");
+    let beat = async || {
         let beats = cluster.requests(Call::Heartbeat);
-        soon(async {
-            let mut number = 0;
-            while cluster.requests(Call::Heartbeat) == beats {
-                let body = format!("{cut} {number}");
-                ledger
-                    .send(&producer, body, 3 * SECOND)
-                    .await
-                    .unwrap_or_else(|error| panic!("cut after {cut}: {error}"));
-                tokio::time::sleep(SECOND).await;
-                number += 1;
-            }
-        })
-        .await;
+        let begun = (wire.written(), wire.read());
+        soon(cluster.until_requests(Call::Heartbeat, beats + 1)).await;
+        // The answer, and whatever follows an end of the connection.
+        tokio::time::sleep(SECOND).await;
+        (wire.written() - begun.0, wire.read() - begun.1)
+    };
+    beat().await;
+    let (question, answer) = beat().await;
+    assert!(question > 100 && answer > 50, "{question} and {answer} bytes make a heartbeat");
+    for cut in 0..=answer {
+        let fault = cluster.fault(Fault::on(Call::Heartbeat).times(1).cut_answer_after(cut));
+        beat().await;
         assert_eq!(fault.hits(), 1);
-        ledger.send(&producer, format!("{cut} last"), 3 * SECOND).await.expect("the next attempt succeeds");
+        ledger.until_sent(&producer, &format!("answer, {cut}"), SECOND / 10).await;
     }
+    for cut in 0..question {
+        wire.cut_after(cut);
+        // It is said again over the next connection.
+        beat().await;
+        assert!(wire.was_cut(), "at {cut}");
+        ledger.until_sent(&producer, &format!("question, {cut}"), SECOND / 10).await;
+    }
+    let (_, not_stored, unknown) = ledger.counts();
+    assert_eq!((not_stored, unknown), (0, 0), "no send was lost for it");
     ledger.check(&cluster);
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ferrocket::{Applied, ErrorKind, Message};
+use bytes::Bytes;
+use ferrocket::{Applied, ErrorKind, Message, producer::Compression};
 use ferrocket_testkit::{Call, Fault};
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use tokio::time::Instant;
@@ -114,9 +115,10 @@ async fn r6_added_queues_are_used_and_removed_ones_cost_no_send() {
     ledger.check(&cluster);
     // What was in the other queues goes with them.
     cluster.create_topic("Orders", 1);
-    let ledger = Ledger::default();
-    send_some(&ledger, "one").await;
-    assert!(ledger.counts().0 == 40 && cluster.messages("Orders").iter().all(|message| message.queue().id() == 0));
+    let later = Ledger::default();
+    send_some(&later, "one").await;
+    later.check_after(&ledger, &cluster);
+    assert!(later.counts().0 == 40 && cluster.messages("Orders").iter().all(|message| message.queue().id() == 0));
 }
 
 /// R6: the queue of a sharding key is removed under its sends: they go to the queue that the key has now, one after the other.
@@ -262,6 +264,42 @@ async fn r23_a_hundred_thousand_sends_without_a_broker_end_in_time_with_bounded_
     soon(cluster.broker("broker-0").restart()).await.expect("it starts");
     ledger.until_sent(&producer, "back", SECOND).await;
     ledger.check(&cluster);
+}
+
+/// R23, R2, R-I6, R-I7: everybody sends and the broker says nothing. The window is full, by the number of sends or by their bytes, and
+/// who finds no place in time is told so, with the options that decide it. Seen to fail with a window that counts no bytes.
+#[tokio::test(start_paused = true)]
+async fn r23_sends_that_find_no_place_in_the_window_are_told_so_with_the_options_that_decide_it() {
+    for (full, count, body_bytes) in [(1_024, 100_000, 1), (64, 10_000, 64 << 10)] {
+        let cluster = brokers(1).start().await.expect("it starts");
+        let (client, _) = connect(&cluster).await;
+        let builder = client.producer("shop").compression(Compression::off()).max_in_flight_bytes(4 << 20);
+        let builder = builder.send_timeout(60 * SECOND).attempt_timeout(60 * SECOND);
+        let producer = builder.build().await.expect("it builds");
+        soon(producer.send(Message::new("Orders", "first"))).await.expect("it is stored");
+        cluster.broker("broker-0").pause();
+        let body = Bytes::from(vec![b'x'; body_bytes]);
+        let send = |timeout| producer.send(Message::new("Orders", body.clone())).timeout(timeout);
+        let patient = tokio::spawn(join_all((0..full).map(|_| send(60 * SECOND))));
+        soon(cluster.until(|_| producer.health().in_flight == full)).await;
+        let began = Instant::now();
+        let mut sends: FuturesUnordered<_> = (0..count).map(|_| send(3 * SECOND)).collect();
+        while let Some(sent) = soon(sends.next()).await {
+            let error = sent.expect_err("there is no place");
+            assert_eq!((error.kind(), error.applied()), (ErrorKind::Overloaded, Applied::No), "{error}");
+            assert!(error.to_string().contains("raise `max_in_flight` or `max_in_flight_bytes`"), "{error}");
+            let health = producer.health();
+            assert!(health.in_flight <= full && health.in_flight_bytes <= full * body_bytes, "{health:?}");
+        }
+        drop(sends);
+        assert!(began.elapsed() <= 3 * SECOND + SECOND / 100, "{:?}", began.elapsed());
+        cluster.broker("broker-0").resume();
+        for sent in soon(patient).await.expect("no panic") {
+            sent.expect("it is stored in the end");
+        }
+        assert_eq!((producer.health().in_flight, producer.health().in_flight_bytes), (0, 0));
+        assert_eq!(cluster.messages("Orders").len(), 1 + full, "what found no place was not sent");
+    }
 }
 
 /// R-I10, R17: answers that come after their deadlines, when their slots have long been given to others. Seen to fail with a

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ferrocket::{Applied, Client, Message, ReceivedMessage, TransactionProducer, TransactionState};
+use ferrocket::{Applied, Client, ErrorKind, Message, ReceivedMessage, TransactionProducer, TransactionState};
 use ferrocket_testkit::{Call, Fault, TestCluster};
 
 use crate::common::{SECOND, brokers, soon, wire::connect};
@@ -128,6 +128,43 @@ async fn r26_a_commit_whose_answer_is_cut_at_any_byte_is_unknown_and_stored_once
     let expected: Vec<_> = (0..=cut).map(|n| format!("paid {n}")).collect();
     assert_eq!(visible(&cluster), expected, "each once");
     assert_eq!(asked.load(Ordering::SeqCst), 0);
+}
+
+/// R1, R26, R-I1, R-I2: the end itself is cut. It is told as unknown as soon as a byte of it was written, it is not sent again, and the
+/// checker's word counts, once. Seen to fail with `Applied::No` for every connection that ended.
+#[tokio::test(start_paused = true)]
+async fn r26_a_commit_that_is_cut_at_any_byte_is_told_honestly_and_made_up_for_by_the_checker() {
+    let cluster = brokers(1).start().await.expect("it starts");
+    let (client, wire) = connect(&cluster).await;
+    let (sender, asked) = producer(&client, TransactionState::Commit, Duration::ZERO).await;
+    let half = soon(sender.begin(Message::new("Orders", "whole"))).await.expect("it is kept");
+    let before = wire.written();
+    soon(half.commit()).await.expect("the broker confirms it");
+    let end = wire.written() - before;
+    assert!((150..1_000).contains(&end), "{end} bytes make an end");
+    let mut expected = vec!["whole".to_owned()];
+    for position in 0..end {
+        let body = format!("cut at {position:04}");
+        let half = soon(sender.begin(Message::new("Orders", body.clone()))).await.expect("it is kept");
+        expected.push(body);
+        let ends = cluster.requests(Call::EndTransaction);
+        wire.cut_after(position);
+        let error = soon(half.commit()).await.expect_err("it was cut");
+        assert!(wire.was_cut(), "at {position}");
+        assert_eq!(error.kind(), ErrorKind::BrokerUnreachable, "cut at {position}: {error}");
+        if position > 0 {
+            assert_eq!(error.applied(), Applied::Unknown, "cut at {position}: bytes of it were written");
+        }
+        assert_eq!(cluster.requests(Call::EndTransaction), ends, "cut at {position}: it is not sent again");
+        // The broker asks over the next connection.
+        soon(cluster.until(|cluster| cluster.broker("broker-0").open_transactions() == 0)).await;
+    }
+    tokio::time::sleep(300 * SECOND).await;
+    let mut visible = visible(&cluster);
+    visible.sort();
+    expected.sort();
+    assert_eq!(visible, expected, "each once");
+    assert_eq!(asked.load(Ordering::SeqCst), end);
 }
 
 /// R26, R-I1: the end never arrives: the checker's word counts.
