@@ -73,3 +73,45 @@ async fn a_send_that_gets_its_place_during_a_shutdown_does_not_wait_for_others()
     }
     assert_eq!(cluster.messages("T").len(), 2);
 }
+
+/// Seen to fail with batches that leave out those whose futures are gone.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_has_joined_a_batch_is_sent_although_its_future_is_dropped() {
+    let (cluster, client) = one_queue().await;
+    let producer = client.producer("shop").auto_batch(one_second()).build().await.expect("it builds");
+    producer.send(Message::new("T", "first")).await.expect("it is stored");
+    let mut sends = ["gone", "waits"].map(|body| producer.send(Message::new("T", body)).into_future());
+    for send in &mut sends {
+        assert!(futures::poll!(send).is_pending(), "it waits for others");
+    }
+    let [gone, waits] = sends;
+    drop(gone);
+    waits.await.expect("it is stored");
+    let mut bodies: Vec<_> = cluster.messages("T").iter().map(|message| message.body().clone()).collect();
+    bodies.sort();
+    assert_eq!(bodies, ["first", "gone", "waits"]);
+    assert_eq!(cluster.requests(Call::Send), 2, "they left together");
+    assert_eq!(producer.health().in_flight, 0);
+}
+
+/// Seen to fail with batches that are not counted together.
+#[tokio::test(start_paused = true)]
+async fn beyond_the_bytes_of_all_batches_together_messages_go_alone() {
+    let (cluster, client) = one_queue().await;
+    let producer =
+        client.producer("shop").auto_batch(one_second().total_bytes(1_000)).build().await.expect("it builds");
+    producer.send(Message::new("T", "first")).await.expect("it is stored");
+    let begun = tokio::time::Instant::now();
+    let sends = (0..20).map(|_| async {
+        producer.send(Message::new("T", "x".repeat(100))).await.expect("it is stored");
+        begun.elapsed()
+    });
+    let took = join_all(sends).await;
+    let alone = took.iter().filter(|took| **took < Duration::from_millis(500)).count();
+    assert!((9..=10).contains(&alone), "1,000 bytes wait, and the others do not: {took:?}");
+    assert_eq!(cluster.requests(Call::Send), 1 + 1 + alone);
+    // What has left makes room again.
+    let begun = tokio::time::Instant::now();
+    producer.send(Message::new("T", "again")).await.expect("it is stored");
+    assert!(begun.elapsed() > Duration::from_millis(500), "{:?}", begun.elapsed());
+}

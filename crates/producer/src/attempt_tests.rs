@@ -104,7 +104,8 @@ fn failure() -> impl Strategy<Value = Failure> {
 
 proptest! {
     /// PRO-SEND-04, PRO-SEND-05, R-I2, R-I7: whatever happens when, there are no more attempts and there is no more time than was
-    /// given, what may have been stored is never called not stored, and what must not be doubled is not sent again.
+    /// given, what may have been stored is never called not stored, and what must not be doubled is not sent again. What another broker may
+    /// take is tried again while attempts are left; seen to fail with a policy that never retries.
     #[test]
     fn any_send_keeps_within_its_attempts_and_its_time_and_never_makes_an_outcome_better_than_it_was(
         limit in 1u32..6,
@@ -134,7 +135,13 @@ proptest! {
             }
             prop_assert_eq!(attempts.applied(), worst);
             match decision {
-                Decision::GiveUp => break,
+                Decision::GiveUp => {
+                    let is_free = retry_unknown || failure.applied() != Applied::Unknown;
+                    let kind = failure.kind();
+                    let helps = matches!(kind, ErrorKind::Timeout | ErrorKind::BrokerUnreachable);
+                    prop_assert!(is_last || !is_free || !helps, "another attempt may help after {kind:?}");
+                    break;
+                }
                 Decision::Again { pause, .. } => {
                     prop_assert!(!is_last, "an attempt that is not there");
                     prop_assert!(retry_unknown || failure.applied() != Applied::Unknown, "it might be stored twice");

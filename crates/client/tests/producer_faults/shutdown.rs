@@ -78,3 +78,37 @@ async fn r22_a_shutdown_that_cannot_finish_ends_at_its_deadline_and_says_what_wa
     cluster.broker("broker-0").resume();
     ledger.check(&cluster);
 }
+
+/// R22, R-I1: sends with a sharding key that stand in line have been accepted. Seen to fail with a line whose sends find the producer
+/// closed.
+#[tokio::test(start_paused = true)]
+async fn r22_a_shutdown_waits_for_keyed_sends_in_line() {
+    let cluster = brokers(1).start().await.expect("it starts");
+    let (client, _) = connect(&cluster).await;
+    let producer = client.producer("shop").build().await.expect("it builds");
+    let ledger = Ledger::default();
+    ledger.until_sent(&producer, "first", SECOND / 10).await;
+    let _ = cluster.fault(Fault::on(Call::Send).delay(SECOND / 20));
+    let sends = (0..20).map(|n| {
+        let body = format!("{n:02}");
+        let message = Message::new("Orders", body.clone()).with_sharding_key("k");
+        ledger.watch(body, producer.send(message), 3 * SECOND)
+    });
+    let ending = async {
+        // After the sends were polled for the first time.
+        tokio::task::yield_now().await;
+        assert!(cluster.messages("Orders").len() <= 2, "they stand in line");
+        let began = Instant::now();
+        soon(client.shutdown()).await.expect("everything was finished");
+        assert!(began.elapsed() <= 2 * SECOND, "{:?}", began.elapsed());
+    };
+    let (sent, ()) = tokio::join!(join_all(sends), ending);
+    for sent in sent {
+        sent.expect("it was in line before the shutdown");
+    }
+    ledger.check(&cluster);
+    let mut messages = cluster.messages("Orders");
+    messages.retain(|message| message.sharding_key().is_some());
+    messages.sort_by_key(|message| message.offset());
+    assert!(messages.len() == 20 && messages.is_sorted_by_key(|message| message.body().clone()), "in their order");
+}

@@ -10,6 +10,7 @@ use std::{
 
 use ferrocket::{Applied, Client, ErrorKind, Message, ReceivedMessage, TransactionProducer, TransactionState};
 use ferrocket_testkit::{Call, Fault, TestCluster};
+use tokio::time::Instant;
 
 use crate::common::{SECOND, brokers, soon, wire::connect};
 
@@ -213,4 +214,66 @@ async fn r26_a_question_that_crosses_the_end_neither_doubles_a_commit_nor_undoes
         assert_eq!(visible(&cluster), expected);
         assert_eq!(cluster.broker("broker-0").open_transactions(), 0, "and the copy is gone");
     }
+}
+
+/// As many questions at once as allowed; the others wait for their turn. Seen to fail with one more than allowed.
+#[tokio::test(start_paused = true)]
+async fn no_more_questions_are_answered_at_once_than_allowed() {
+    let cluster = brokers(1).transaction_timeout(3_600 * SECOND).start().await.expect("it starts");
+    let (client, _) = connect(&cluster).await;
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let checker = {
+        let (running, most) = (running.clone(), most.clone());
+        move |_: ReceivedMessage| {
+            let running = running.clone();
+            most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            async move {
+                tokio::time::sleep(SECOND).await;
+                running.fetch_sub(1, Ordering::SeqCst);
+                Ok::<_, std::io::Error>(TransactionState::Commit)
+            }
+        }
+    };
+    let sender = client.transaction_producer("shop", checker).check_concurrency(3).build().await.expect("it builds");
+    for n in 0..10 {
+        drop(soon(sender.begin(Message::new("Orders", n.to_string()))).await.expect("it is kept"));
+    }
+    let began = Instant::now();
+    assert_eq!(cluster.broker("broker-0").check_transactions_now(), 10);
+    soon(cluster.until(|cluster| cluster.broker("broker-0").open_transactions() == 0)).await;
+    assert_eq!((most.load(Ordering::SeqCst), visible(&cluster).len()), (3, 10));
+    let took = began.elapsed();
+    assert!((4 * SECOND..5 * SECOND).contains(&took), "ten, three at once, take four rounds: {took:?}");
+}
+
+/// A checker that takes more than a minute has no answer: the broker is told so, and asks again. Seen to fail without a limit.
+#[tokio::test(start_paused = true)]
+async fn a_checker_that_takes_over_a_minute_has_no_answer_and_is_asked_again() {
+    let cluster = brokers(1).transaction_timeout(3_600 * SECOND).start().await.expect("it starts");
+    let (client, _) = connect(&cluster).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let checker = {
+        let asked = asked.clone();
+        move |_: ReceivedMessage| {
+            let is_first = asked.fetch_add(1, Ordering::SeqCst) == 0;
+            async move {
+                if is_first {
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, std::io::Error>(TransactionState::Commit)
+            }
+        }
+    };
+    // One at a time: the one that hangs would hold up all others.
+    let sender = client.transaction_producer("shop", checker).check_concurrency(1).build().await.expect("it builds");
+    drop(soon(sender.begin(Message::new("Orders", "once"))).await.expect("it is kept"));
+    let began = Instant::now();
+    assert_eq!(cluster.broker("broker-0").check_transactions_now(), 1);
+    soon(cluster.until_requests(Call::EndTransaction, 1)).await;
+    let took = began.elapsed();
+    assert!((60 * SECOND..61 * SECOND).contains(&took), "told after {took:?}");
+    assert!(visible(&cluster).is_empty() && cluster.broker("broker-0").open_transactions() == 1, "it stays open");
+    assert_eq!(cluster.broker("broker-0").check_transactions_now(), 1);
+    soon(cluster.until(|cluster| cluster.broker("broker-0").open_transactions() == 0)).await;
+    assert_eq!((visible(&cluster), asked.load(Ordering::SeqCst)), (vec!["once".to_owned()], 2));
 }
