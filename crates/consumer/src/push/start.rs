@@ -122,7 +122,8 @@ async fn join(core: &Arc<Core>) -> Result<(), SetupError> {
     };
     joining.done();
     core.spawn(Box::pin(inspection::listen(core.clone(), events)));
-    core.spawn(Box::pin(rebalance::run(core.clone())));
+    // To its end, because a round that is dropped between the lock and the queue would leave the lock behind.
+    core.spawn_to_its_end(Box::pin(rebalance::run(core.clone())));
     core.spawn(Box::pin(rebalance::standstill::watch(core.clone())));
     for topic in core.subscriptions.topics() {
         core.spawn(Box::pin(rebalance::watch(core.clone(), topic)));

@@ -54,7 +54,10 @@ pub(crate) async fn run(core: Arc<Core>) {
         if !complete {
             tokio::time::sleep(pause.min(UNASKED)).await;
         }
-        let _ = tokio::time::timeout_at(until, core.rebalance.notified()).await;
+        let wait = tokio::time::timeout_at(until, core.rebalance.notified());
+        if core.ending.run_until_cancelled(wait).await.is_none() {
+            return;
+        }
         pause = if complete { *RETRY.start() } else { (pause * 2).min(*RETRY.end()) };
     }
 }
@@ -259,7 +262,19 @@ async fn start(core: &Arc<Core>, queue: MessageQueue, lease: Option<Lease>) -> b
         if stored { table.start(queue.clone(), offset) } else { table.start_unstored(queue.clone(), offset) }
     });
     let owned = own(core, queue.clone(), lease.map(Arc::new), offset);
-    core.queues.lock().insert(queue, owned.clone());
+    let is_late = {
+        let mut queues = core.queues.lock();
+        let is_late = core.ending.is_cancelled();
+        if !is_late {
+            queues.insert(queue, owned.clone());
+        }
+        is_late
+    };
+    if is_late {
+        // The shutdown does not know of this one.
+        locks::release(core, &[owned], core.stack.request_timeout).await;
+        return false;
+    }
     core.spawn_to_its_end(puller::run(core.clone(), owned, offset));
     true
 }
