@@ -5,8 +5,8 @@ mod common;
 use std::time::Duration;
 
 use common::{SECOND, client_of, soon, start};
-use ferrocket::{Client, ConsumeFrom, Message, PushConsumer, ReceivedMessage};
-use ferrocket_testkit::TestCluster;
+use ferrocket::{Client, ConsumeFrom, Message, MessageQueue, PushConsumer, ReceivedMessage, consumer::Allocation};
+use ferrocket_testkit::{Call, TestCluster};
 
 async fn consumer(client: &Client, filter: &str) -> PushConsumer {
     let builder = client.push_consumer("billing").subscribe("Orders", filter).consume_from(ConsumeFrom::Earliest);
@@ -103,4 +103,18 @@ async fn when_a_consumer_is_dropped_the_others_take_its_queues_over_at_once() {
     let producer = two.producer("shop").build().await.expect("it builds");
     soon(producer.send(Message::new("Orders", "x"))).await.expect("it is stored");
     soon(cluster.until(|_| one.metrics().consumed + two.metrics().consumed == 1)).await;
+}
+
+/// A strategy that panics changes nothing, and is asked again at the usual interval. Seen to fail with a round that counts as failed.
+#[tokio::test(start_paused = true)]
+async fn an_allocation_strategy_that_panics_is_not_asked_without_end() {
+    let (cluster, client) = start(TestCluster::builder().topic("Orders", 4)).await;
+    let builder = client.push_consumer("billing").subscribe("Orders", "*").allocation(
+        |_: &Allocation<'_>| -> Vec<MessageQueue> { std::panic::resume_unwind(Box::new("a panic of this test")) },
+    );
+    let consumer = builder.concurrent(async |_: ReceivedMessage| {}).build().await.expect("it builds");
+    tokio::time::sleep(600 * SECOND).await;
+    assert!(consumer.health().queues.is_empty());
+    let asked = cluster.requests(Call::ConsumerList);
+    assert!(asked <= 100, "asked {asked} times in ten minutes");
 }

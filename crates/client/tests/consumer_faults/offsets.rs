@@ -61,7 +61,7 @@ async fn a_queue_whose_offset_cannot_be_read_is_not_started_until_it_can() {
 }
 
 /// R7, alibaba#210: the broker was replaced by one that has less. It says where to go on; that is stored at once, counted, and the queue
-/// goes on there. Seen to fail without the store at once (`restart`).
+/// goes on there.
 #[tokio::test(start_paused = true)]
 async fn r7_an_offset_beyond_the_end_of_its_queue_is_corrected_stored_and_counted() {
     let (cluster, log) = (cluster(1).await, Log::default());
@@ -166,7 +166,7 @@ async fn latest(client: &ferrocket::Client, log: &Log, who: &'static str, orderl
 }
 
 /// CON-BUG-01, CON-BUG-14: the end of the queue is read once, and the first pull begins there. What arrives between is not skipped, where
-/// an order is kept either. Seen to fail with a first pull that reads the end again.
+/// an order is kept either.
 #[tokio::test(start_paused = true)]
 async fn messages_that_arrive_between_the_reading_of_the_end_and_the_first_pull_are_not_skipped() {
     for orderly in [false, true] {
@@ -207,7 +207,7 @@ async fn a_group_that_began_at_the_end_goes_on_there_though_it_never_got_a_messa
 }
 
 /// R12, J#2763: one broker is silent while offsets are stored. Those of the other one are stored all the same, and those of this one as soon
-/// as it answers again. Seen to fail with one broker after the other.
+/// as it answers again.
 #[tokio::test(start_paused = true)]
 async fn r12_offsets_of_other_brokers_are_stored_while_one_is_silent() {
     let cluster = brokers(3).start().await.expect("it starts");

@@ -241,7 +241,7 @@ async fn a_dead_letter_of_an_orderly_batch_is_sent_once_however_often_the_others
 }
 
 /// CON-BUG-48, CON-BASE-10: a group that never was has no retry topic before its first heartbeat. It is looked for at once, so that a retry
-/// after one second comes after one second. Seen to fail with a look at each interval (20 s).
+/// after one second comes after one second.
 #[tokio::test(start_paused = true)]
 async fn the_retry_topic_of_a_new_group_is_consumed_at_once() {
     let (cluster, log) = (cluster(1).await, Log::default());

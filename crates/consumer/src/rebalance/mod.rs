@@ -163,9 +163,11 @@ async fn share(core: &Core, topic: &Topic, route: &Route) -> Option<Vec<MessageQ
     if wanted.is_err() {
         tracing::error!(%topic, strategy = core.strategy.name(), "the allocation strategy panicked; nothing changes");
     }
+    // Asking it again at once would not help: what is owned stays, and the round is complete.
+    let as_it_is = || core.queues.lock().keys().filter(|queue| queue.topic() == topic).cloned().collect();
     // A queue of another topic, or none at all, is nothing that we could consume.
     let is_there = |queue: &MessageQueue| route.subscribe.binary_search(queue).is_ok();
-    Some(wanted.ok()?.into_iter().filter(is_there).collect())
+    Some(wanted.unwrap_or_else(|_| as_it_is()).into_iter().filter(is_there).collect())
 }
 
 /// Gives up and takes over until what is owned of a topic is what is wanted. Returns whether it is.
