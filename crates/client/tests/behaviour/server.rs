@@ -141,12 +141,11 @@ pub(crate) fn unique(what: &str) -> String {
     )
 }
 
-/// Waits until a condition holds.
+/// Waits until a condition holds. Pauses between looks, however long one takes: the client's tasks share the thread with it.
 pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let waiting = async {
-        let mut tick = tokio::time::interval(Duration::from_millis(5));
         while !condition().await {
-            tick.tick().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("in vain: {what}"));
