@@ -9,7 +9,7 @@ use std::{
 };
 
 use ferrocket_backend::{BoxFuture, ConsumerBackend, Ending, LAST_WORD, Leftover, Managed, Rates, Stage, spawn};
-use ferrocket_model::{ConsumeFrom, Group, MessageQueue};
+use ferrocket_model::{ConsumeFrom, ErrorKind, Group, MessageQueue};
 use ferrocket_offset_store::Progress;
 use ferrocket_route::Stack;
 use parking_lot::Mutex;
@@ -230,6 +230,14 @@ impl Core {
     pub(crate) async fn store(&self, queues: &[Arc<Queue>], timeout: Duration) -> Vec<MessageQueue> {
         let safe: Vec<_> = queues.iter().filter(|queue| queue.is_safe()).map(|queue| queue.id().clone()).collect();
         self.progress.flush_queues(&safe, timeout).await
+    }
+
+    /// After a call to the broker of a queue failed: it may be back at another address. The route of one topic of it tells.
+    pub(crate) async fn look_elsewhere(&self, failed: ErrorKind, queue: Option<&MessageQueue>) {
+        if let (ErrorKind::BrokerUnreachable, Some(queue)) = (failed, queue) {
+            // Who called tries again in either case, and sees what comes of it.
+            let _ = self.stack.routes.refresh(queue.topic()).await;
+        }
     }
 
     /// Gives a queue up: what is in its buffer and not settled comes again to its next owner.

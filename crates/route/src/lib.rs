@@ -12,6 +12,7 @@ mod refresh;
 mod select;
 mod stack;
 mod table;
+mod vanished;
 mod watch;
 
 pub use budget::Budget;

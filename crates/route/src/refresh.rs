@@ -43,12 +43,30 @@ fn in_order(table: &RouteTable) -> Vec<Arc<Entry>> {
     topics
 }
 
-/// Waits, and looks up what is watched for the first time meanwhile. Holds nothing of the table while it waits.
+/// Waits, and meanwhile looks up what is watched for the first time, and where brokers vanished. Holds nothing of the table while it
+/// waits.
 async fn wait(table: &Weak<RouteTable>, changed: &Notify, until: Instant) {
-    while tokio::time::timeout_at(until, changed.notified()).await.is_ok() {
+    loop {
         let Some(strong) = table.upgrade() else { return };
-        for entry in in_order(&strong).iter().filter(|entry| entry.was_never_looked_up()) {
+        let missing = strong.vanished.lock().next();
+        drop(strong);
+        let next = missing.map_or(until, |next| next.min(until));
+        let is_woken = tokio::time::timeout_at(next, changed.notified()).await.is_ok();
+        if !is_woken && next == until {
+            return;
+        }
+        let Some(strong) = table.upgrade() else { return };
+        let new = if is_woken { in_order(&strong) } else { Vec::new() };
+        for entry in new.iter().filter(|entry| entry.was_never_looked_up()) {
             let _ = strong.look_up(entry, Duration::ZERO).await;
+        }
+        let due = strong.vanished.lock().due(Instant::now());
+        for topic in due {
+            let entry = strong.topics.read().get(&topic).cloned();
+            match entry {
+                Some(entry) => drop(strong.look_up(&entry, TRIGGER_INTERVAL).await),
+                None => strong.vanished.lock().forget(&topic),
+            }
         }
     }
 }

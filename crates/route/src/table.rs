@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{RouteView, RouteWatch};
+use crate::{RouteView, RouteWatch, vanished::Vanished};
 
 /// The most topics that are remembered. Beyond it, those that were not used for longest are forgotten.
 const MAX_TOPICS: usize = 100_000;
@@ -26,7 +26,8 @@ pub(crate) const TRIGGER_INTERVAL: Duration = Duration::from_millis(200);
 const PERIODS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(365 * 24 * 60 * 60));
 
 /// The routes of a cluster: immutable pictures, swapped whole. Looked up at first use, then refreshed, each topic once per
-/// period, spread over it; at once when somebody says that a route is wrong.
+/// period, spread over it; at once when somebody says that a route is wrong. A broker that vanished from a route is looked for
+/// every second for ten minutes.
 ///
 /// A route that was found stays in use while name servers are away, or say "not found": they also do so while they restart.
 #[doc(alias = "topicRouteTable")]
@@ -35,6 +36,9 @@ pub struct RouteTable {
     pub(crate) period: Duration,
     pub(crate) timeout: Duration,
     pub(crate) topics: RwLock<HashMap<Topic, Arc<Entry>>>,
+    /// Brokers that are expected to come back.
+    pub(crate) vanished: Mutex<Vanished>,
+    /// Tells the refreshing task that something else is to be looked up, or sooner.
     changed: Arc<Notify>,
     ending: CancellationToken,
     refreshed: Mutex<Option<Instant>>,
@@ -109,6 +113,7 @@ impl RouteTable {
             period: period.clamp(PERIODS.0, PERIODS.1),
             timeout,
             topics: RwLock::default(),
+            vanished: Mutex::default(),
             changed: Arc::default(),
             ending: CancellationToken::new(),
             refreshed: Mutex::default(),
@@ -265,6 +270,7 @@ impl RouteTable {
                     *self.refreshed.lock() = Some(now);
                     let route = Arc::new(route);
                     let mut current = route.clone();
+                    self.compare(entry, Some(&route), now);
                     entry.snapshot.send_if_modified(|known| match known {
                         Some(known) if **known == *route => {
                             current = known.clone();
@@ -281,10 +287,23 @@ impl RouteTable {
                 Err(failure) => {
                     tracing::debug!(topic = %entry.topic, %failure, "route look-up failed");
                     state.failed = Some(failure.clone());
+                    drop(state);
+                    if failure.kind() == ErrorKind::RouteNotFound {
+                        // As after the last broker of a topic went away.
+                        self.compare(entry, None, now);
+                    }
                     Err(failure)
                 }
             }
         })
+    }
+
+    /// What a look-up found, against what was known before.
+    fn compare(&self, entry: &Entry, found: Option<&Route>, now: Instant) {
+        let known = entry.known();
+        if self.vanished.lock().compare(&entry.topic, known.as_deref(), found, now) {
+            self.changed.notify_one();
+        }
     }
 
     /// Forgets topics that nobody used or watches any more.

@@ -8,4 +8,5 @@ mod listeners;
 mod locks;
 mod members;
 mod offsets;
+mod recovery;
 mod retries;

@@ -193,7 +193,7 @@ impl World {
                 tokio::time::sleep(millis(10..8_000)).await;
                 let _ = if self.rng.bool() { broker.restart().await } else { broker.restart_on_same_port().await };
                 // Who had a lock hears of it with its next connection to that broker, or when its lease ends.
-                self.history.lock().excuse(31 * SECOND);
+                self.history.lock().excuse(6 * SECOND);
             }
             8 => {
                 self.note(format_args!("{name} is silent"));

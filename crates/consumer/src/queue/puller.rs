@@ -149,8 +149,7 @@ async fn note(core: &Arc<Core>, queue: &Queue, failure: &Failure, offset: u64) -
         ErrorKind::BrokerUnreachable => {
             let since = queue.away_since().unwrap_or_else(Instant::now);
             queue.set_state(QueueState::BrokerUnreachable { broker: queue.id().broker().clone(), since });
-            // It may have come back at another address.
-            let _ = core.stack.routes.refresh(queue.id().topic()).await;
+            core.look_elsewhere(failure.kind(), Some(queue.id())).await;
             FAILED_PAUSE
         }
         ErrorKind::PermissionDenied | ErrorKind::GroupNotFound | ErrorKind::RouteNotFound => {

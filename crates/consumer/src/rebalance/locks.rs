@@ -24,11 +24,14 @@ pub(super) async fn win(core: &Arc<Core>, queues: &[MessageQueue]) -> Vec<(Messa
     let calls = by_broker(queues.iter().cloned()).into_iter().map(|(broker, queues)| -> BoxFuture<'static, _> {
         let core = core.clone();
         Box::pin(async move {
-            let locked = core.backend.lock(&core.group, &broker, &queues).await;
-            locked.unwrap_or_else(|failure| {
-                tracing::warn!(%failure, "queues could not be locked; they are asked for again");
-                Vec::new()
-            })
+            match core.backend.lock(&core.group, &broker, &queues).await {
+                Ok(locked) => locked,
+                Err(failure) => {
+                    tracing::warn!(%failure, "queues could not be locked; they are asked for again");
+                    core.look_elsewhere(failure.kind(), queues.first()).await;
+                    Vec::new()
+                }
+            }
         })
     });
     let won = side_by_side(calls).await.into_iter().flatten();
@@ -107,6 +110,7 @@ async fn ask_again(core: &Arc<Core>, locked: &[Arc<Queue>]) -> bool {
                 }
                 Err(failure) => {
                     tracing::warn!(%failure, "locks could not be kept; they are asked for again");
+                    core.look_elsewhere(failure.kind(), queues.first()).await;
                     false
                 }
             }

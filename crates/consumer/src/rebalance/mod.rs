@@ -15,7 +15,7 @@ use std::{
 };
 
 use ferrocket_backend::{BoxFuture, side_by_side};
-use ferrocket_model::{MessageQueue, Revocation, Route, Source, Topic};
+use ferrocket_model::{Error, MessageQueue, Revocation, Route, Source, Topic};
 use tokio::time::Instant;
 
 use crate::{
@@ -256,6 +256,9 @@ async fn start(core: &Arc<Core>, queue: MessageQueue, lease: Option<Lease>) -> b
         Ok(found) => found,
         Err(error) => {
             tracing::warn!(%queue, %error, "where to begin is not known; the queue is not started yet");
+            if let Some(error) = error.downcast_ref::<Error>() {
+                core.look_elsewhere(error.kind(), Some(&queue)).await;
+            }
             return false;
         }
     };
