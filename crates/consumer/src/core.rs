@@ -23,6 +23,7 @@ use crate::{
     listener::AnyListener,
     queue::Queue,
     rebalance::{
+        hand_over,
         locks,
         standstill::{self, Pulse},
     },
@@ -258,6 +259,7 @@ impl Core {
     pub(crate) fn abandon(&self) {
         if !self.ending.is_cancelled() {
             self.ending.cancel();
+            self.doubt.notify_one();
             self.ready.wake_all();
             self.stack.backend.forget(&self.group, true);
         }
@@ -328,6 +330,7 @@ impl Core {
         let until = Instant::now() + deadline;
         let left = || until.saturating_duration_since(Instant::now()).max(LAST_WORD);
         self.ending.cancel();
+        self.doubt.notify_one();
         self.ready.wake_all();
         let running = self.until_idle(until).await;
         if running > 0 {
@@ -336,6 +339,7 @@ impl Core {
         }
         standstill::check(&self);
         let queues: Vec<_> = std::mem::take(&mut *self.queues.lock()).into_values().collect();
+        self.doubt.notify_one(); // there is nothing to keep any more
         // Even at the deadline a last attempt is made to store what is settled.
         let unstored = self.store(&queues, left()).await;
         if !unstored.is_empty() {
@@ -378,12 +382,15 @@ pub(crate) async fn commit_regularly(core: Arc<Core>) {
         if ended {
             // The last handle was dropped: handlers run on, and what they settle is stored.
             core.until_idle(Instant::now() + core.options.shutdown_timeout).await;
+            hand_over::fence(&core, &core.locked()).await;
         }
         standstill::check(&core);
         let queues: Vec<_> = core.queues.lock().values().chain(core.leaving.lock().values()).cloned().collect();
         core.store(&queues, core.stack.request_timeout).await;
         if ended {
             let queues: Vec<_> = core.queues.lock().values().filter(|queue| queue.is_idle()).cloned().collect();
+            core.queues.lock().clear();
+            core.doubt.notify_one(); // there is nothing to keep any more
             locks::release(&core, &queues, core.stack.request_timeout).await;
             // The others need not wait until brokers notice.
             return core.backend.withdraw(&core.group, core.stack.request_timeout).await;

@@ -102,6 +102,10 @@ impl Wire {
         line.wake();
     }
 
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.line.lock().is_frozen
+    }
+
     /// Whether a connection of this generation can move bytes: `Pending` while the line is frozen.
     fn poll_moves(&self, generation: usize) -> Poll<io::Result<()>> {
         let line = self.line.lock();

@@ -193,7 +193,10 @@ impl World {
                 tokio::time::sleep(millis(10..8_000)).await;
                 let _ = if self.rng.bool() { broker.restart().await } else { broker.restart_on_same_port().await };
                 // Who had a lock hears of it with its next connection to that broker, or when its lease ends.
-                self.history.lock().excuse(6 * SECOND);
+                // The broker has forgotten its locks. Who had one hears of that with its connection; a member on whose wire nothing
+                // moves cannot, and holds on until its lease ends (CON-BUG-33).
+                let holds_on = self.members.iter().any(|member| member.wire.is_frozen());
+                self.history.lock().excuse(if holds_on { 31 * SECOND } else { 6 * SECOND });
             }
             8 => {
                 self.note(format_args!("{name} is silent"));

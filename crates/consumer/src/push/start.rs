@@ -129,7 +129,8 @@ async fn join(core: &Arc<Core>) -> Result<(), SetupError> {
         core.spawn(Box::pin(rebalance::watch(core.clone(), topic)));
     }
     if core.needs_locks() {
-        core.spawn(Box::pin(locks::keep(core.clone())));
+        // To its end, because listeners that may finish need their locks until then.
+        core.spawn_to_its_end(Box::pin(locks::keep(core.clone())));
     }
     core.spawn(Box::pin(retry::run(core.clone())));
     core.spawn(Box::pin(agreement::watch(core.clone())));

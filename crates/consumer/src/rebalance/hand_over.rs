@@ -30,6 +30,14 @@ pub(super) fn begin(core: &Arc<Core>, revoked: &[MessageQueue]) {
     core.spawn_to_its_end(Box::pin(finish(core.clone(), queues)));
 }
 
+/// Drops what still runs under a lock: who gets it next begins at once, and nothing of ours may run then.
+pub(crate) async fn fence(core: &Core, queues: &[Arc<Queue>]) {
+    for queue in queues.iter().filter(|queue| queue.lease.is_some() && !queue.is_idle()) {
+        queue.fence.cancel();
+        until_idle(core, queue).await;
+    }
+}
+
 async fn finish(core: Arc<Core>, queues: Vec<Arc<Queue>>) {
     let until = Instant::now() + if core.needs_locks() { WITH_LOCK } else { WITHOUT_LOCK };
     let ids: Vec<_> = queues.iter().map(|queue| queue.id().clone()).collect();
@@ -43,11 +51,7 @@ async fn finish(core: Arc<Core>, queues: Vec<Arc<Queue>>) {
             break;
         }
     }
-    for queue in queues.iter().filter(|queue| queue.lease.is_some() && !queue.is_idle()) {
-        // Who gets the lock next begins at once: nothing of ours may run then.
-        queue.fence.cancel();
-        until_idle(&core, queue).await;
-    }
+    fence(&core, &queues).await;
     for queue in &queues {
         queue.source.revocation.revoke(); // from here on no late result counts
     }

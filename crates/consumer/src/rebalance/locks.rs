@@ -65,17 +65,21 @@ pub(crate) fn doubt(core: &Core) {
 }
 
 /// Keeps the locks of what is owned. A queue whose lock is lost, or can no longer be proven, is given up at once: nothing of it is
-/// handed out or stored any more.
+/// handed out or stored any more. Goes on while the consumer ends, until nothing is left to keep: listeners may finish meanwhile.
 pub(crate) async fn keep(core: Arc<Core>) {
     let mut next = Instant::now() + KEEP_EVERY;
     loop {
+        if core.ending.is_cancelled() && core.locked().is_empty() {
+            return;
+        }
         let owned: Vec<_> = core.queues.lock().values().cloned().collect();
         let first_end = owned.iter().filter_map(|queue| Some(queue.lease.as_ref()?.until())).min();
         let until = first_end.map_or(next, |end| end.min(next));
         let is_in_doubt = tokio::time::timeout_at(until, core.doubt.notified()).await.is_ok();
         if is_in_doubt || Instant::now() >= next {
             let all_answered = ask_again(&core, &core.locked()).await;
-            next = Instant::now() + if all_answered { KEEP_EVERY } else { AGAIN };
+            // Who ends hears no more of lost connections, with which brokers may have forgotten locks.
+            next = Instant::now() + if all_answered && !core.ending.is_cancelled() { KEEP_EVERY } else { AGAIN };
         }
         let now = Instant::now();
         let lost: Vec<_> = {

@@ -2,7 +2,7 @@
 
 pub(crate) mod agreement;
 mod difference;
-mod hand_over;
+pub(crate) mod hand_over;
 pub(crate) mod locks;
 pub(crate) mod standstill;
 
