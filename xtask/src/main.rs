@@ -58,8 +58,8 @@ enum Command {
     Bench(bench::Args),
     /// The fuzz targets of the protocol crate.
     Fuzz(fuzz::Args),
-    /// Bugs put into a copy of the sources, one at a time: the tests must see each.
-    Mutants,
+    /// Breaks consumers in one way after the other, in a copy, and expects a test to notice each.
+    Mutants(mutants::Args),
     /// Whole groups of consumers under random faults, for as many seeds as wanted.
     Chaos(chaos::Args),
 }
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         Command::Interop { command } => interop::run(&command),
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
-        Command::Mutants => mutants::run(),
+        Command::Mutants(args) => mutants::run(&args),
         Command::Chaos(args) => chaos::run(&args),
     };
     outcome.unwrap_or_else(|error| {

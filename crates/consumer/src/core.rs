@@ -23,8 +23,7 @@ use crate::{
     listener::AnyListener,
     queue::Queue,
     rebalance::{
-        hand_over,
-        locks,
+        hand_over, locks,
         standstill::{self, Pulse},
     },
     stats::Stats,
