@@ -384,7 +384,8 @@ pub(crate) async fn commit_regularly(core: Arc<Core>) {
             hand_over::fence(&core, &core.locked()).await;
         }
         standstill::check(&core);
-        let queues: Vec<_> = core.queues.lock().values().chain(core.leaving.lock().values()).cloned().collect();
+        // What is leaving is stored by its hand-over, which knows how far others may be.
+        let queues: Vec<_> = core.queues.lock().values().cloned().collect();
         core.store(&queues, core.stack.request_timeout).await;
         if ended {
             let queues: Vec<_> = core.queues.lock().values().filter(|queue| queue.is_idle()).cloned().collect();

@@ -76,7 +76,9 @@ impl Progress {
         let mut failed = Vec::new();
         let mut first_error = None;
         let deadline = Instant::now() + timeout;
-        for (queue, offset) in offsets {
+        for (queue, _) in offsets {
+            // As it is when its turn comes: it may have been stored and handed over while others were written.
+            let Some(offset) = self.with(|table| table.changed_in(&queue)) else { continue };
             if let Err(error) = self.store_until(deadline, &[(queue.clone(), offset)]).await {
                 first_error.get_or_insert(error);
                 failed.push(queue);

@@ -55,8 +55,10 @@ async fn finish(core: Arc<Core>, queues: Vec<Arc<Queue>>) {
     for queue in &queues {
         queue.source.revocation.revoke(); // from here on no late result counts
     }
-    // A lock that ended meanwhile: somebody else may be further by now.
-    core.store(&queues, core.stack.request_timeout).await;
+    // Where a lock ended meanwhile, or without locks, somebody else may be further by now.
+    let ours =
+        if core.needs_locks() || core.options.is_broadcast { queues.clone() } else { untouched(&core, &queues).await };
+    core.store(&ours, core.stack.request_timeout).await;
     for queue in &queues {
         core.let_go(queue);
         core.progress.with(|table| table.end(queue.id()));
@@ -64,4 +66,16 @@ async fn finish(core: Arc<Core>, queues: Vec<Arc<Queue>>) {
     locks::release(&core, &queues, core.stack.request_timeout).await;
     core.leaving.lock().retain(|queue, _| !ids.contains(queue));
     core.rebalance.notify_one();
+}
+
+/// The queues with something to store whose next owner has stored nothing yet: what is committed does not go back (R-I5).
+async fn untouched(core: &Core, queues: &[Arc<Queue>]) -> Vec<Arc<Queue>> {
+    let mut untouched = Vec::new();
+    for queue in queues {
+        let (changed, stored) = core.progress.with(|table| (table.changed_in(queue.id()), table.stored(queue.id())));
+        if changed.is_some() && core.progress.read(queue.id()).await.is_ok_and(|found| found == stored) {
+            untouched.push(queue.clone());
+        }
+    }
+    untouched
 }
