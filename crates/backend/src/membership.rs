@@ -112,7 +112,8 @@ pub trait Membership {
     /// Takes this long at most.
     fn leave<'a>(&'a self, group: &'a Group, consumer: bool, timeout: Duration) -> BoxFuture<'a, Vec<String>>;
 
-    /// Takes a group off this client without telling anybody, for handles that are dropped: servers notice by the next heartbeat.
+    /// Takes a group off this client without telling anybody, for handles that are dropped. A dropped consumer tells
+    /// servers later, by [`withdraw`](ConsumerGroups::withdraw).
     fn forget(&self, group: &Group, consumer: bool);
 }
 

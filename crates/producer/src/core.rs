@@ -109,7 +109,8 @@ impl Core {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// The last handle is gone: intake stops, what is in flight runs on, servers notice by the next heartbeat.
+    /// The last handle is gone: intake stops, what is in flight runs on. Servers are told nothing: to them the client stays a producer until
+    /// its connections end.
     pub(crate) fn abandon(&self) {
         if !self.closed.swap(true, Ordering::AcqRel) {
             self.checks.abandon();
