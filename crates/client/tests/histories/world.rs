@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use fastrand::Rng;
-use ferrocket::{Message, Producer};
+use ferrocket::{Message, MessageQueue, Producer};
 use ferrocket_testkit::{Action, Call, ResponseCode, TestCluster};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -12,6 +12,7 @@ use crate::{
     common::{SECOND, client_of},
     history::{History, Line, body_of},
     member::Member,
+    servers,
     watch::{Orders, watch},
 };
 
@@ -147,7 +148,7 @@ impl World {
         let names = self.cluster.broker_names();
         let name = names[self.rng.usize(..names.len())].clone();
         let mut millis = |range| Duration::from_millis(rng.u64(range));
-        match self.rng.u32(0..14) {
+        match self.rng.u32(0..16) {
             0..2 if self.members.len() < 4 => self.join().await,
             2 => {
                 if let Some(member) = self.take_member() {
@@ -209,6 +210,20 @@ impl World {
                 self.note(format_args!("the topic grows to {} queues", self.queues));
                 self.cluster.create_topic("Orders", self.queues);
             }
+            10 => {
+                if let Some(member) = self.members.first() {
+                    let (number, id) = (member.number, member.client.client_id().to_owned());
+                    let what = servers::ask(&self.cluster, &id, rng.u32(..)).await;
+                    self.note(format_args!("member {number} is asked {what}"));
+                }
+            }
+            11 => {
+                let queue = MessageQueue::new("Orders", name, rng.u32(..self.queues));
+                let (by, by_broker) = (rng.u64(0..20), rng.bool());
+                let offset = servers::set_back(&self.cluster, &queue, by, by_broker);
+                self.note(format_args!("{queue} is set back by {by}, by the broker: {by_broker}"));
+                self.history.lock().detail(format_args!("that is to {offset:?}"));
+            }
             kind => {
                 let calls = [
                     Call::SendBack,
@@ -223,9 +238,9 @@ impl World {
                 let call = calls[self.rng.usize(..calls.len())];
                 let times = self.rng.usize(1..6);
                 let action = match kind {
-                    10 => Action::Answer(ResponseCode::SYSTEM_ERROR, "a fault of this test".to_owned()),
-                    11 => Action::ApplyThenDisconnect,
-                    12 => Action::DropRequest,
+                    12 => Action::Answer(ResponseCode::SYSTEM_ERROR, "a fault of this test".to_owned()),
+                    13 => Action::ApplyThenDisconnect,
+                    14 => Action::DropRequest,
                     _ => Action::Delay(millis(10..4_000)),
                 };
                 self.note(format_args!("{times} times {call:?}: {action:?}"));
