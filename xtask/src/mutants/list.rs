@@ -109,6 +109,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
             (0, 0)",
             ),
             change(HAND_OVER, "core.progress.with(|table| table.end(queue.id()));", ""),
+            change(
+                CORE,
+                "core.store(&queues, core.stack.request_timeout).await;",
+                "drop(queues);
+        core.progress.flush(core.stack.request_timeout).await;",
+            ),
         ],
         tests: &[Test::Named("consumer_mutants", "a_listener_that_outlives_its_queue_moves_no_offset")],
     },
@@ -200,9 +206,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         what: "at a hand-over the lock is given back before the offset is stored",
         changes: &[change(
             HAND_OVER,
-            "    core.store(&queues",
+            "    core.store(&ours",
             "    locks::release(&core, &queues, core.stack.request_timeout).await;
-    core.store(&queues",
+    core.store(&ours",
         )],
         tests: &[IN_ORDER, Test::Named("consumer_mutants", "a_queue_is_unlocked_only_when_its_offset_is_stored")],
     },
