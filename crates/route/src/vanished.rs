@@ -43,17 +43,17 @@ impl Vanished {
     ) -> bool {
         let (was, is) = (usable(before), usable(after));
         let mut changed = false;
-        for broker in was.difference(&is) {
+        for broker in was.into_iter().filter(|broker| is.binary_search(broker).is_err()) {
             changed = true;
             let new = || Away { topics: BTreeSet::new(), next: now + EVERY, until: now + FOR, is_back: false };
-            let away = self.brokers.entry((*broker).clone()).or_insert_with(new);
+            let away = self.brokers.entry(broker.clone()).or_insert_with(new);
             if away.is_back {
                 *away = Away { topics: std::mem::take(&mut away.topics), ..new() };
             }
             away.topics.insert(topic.clone());
         }
         self.brokers.retain(|broker, away| {
-            if is.contains(broker) && away.topics.remove(topic) {
+            if is.binary_search(&broker).is_ok() && away.topics.remove(topic) {
                 changed = true;
                 if !away.is_back {
                     (away.is_back, away.next, away.until) = (true, now, now + OTHERS_FOR);
@@ -89,10 +89,14 @@ impl Vanished {
     }
 }
 
-/// The brokers that take or give messages.
-fn usable(route: Option<&Route>) -> BTreeSet<&BrokerName> {
-    let queues = route.into_iter().filter(|route| !route.is_template);
-    queues.flat_map(|route| route.publish.iter().chain(&route.subscribe)).map(|queue| queue.broker()).collect()
+/// The brokers that take or give messages, in order.
+fn usable(route: Option<&Route>) -> Vec<&BrokerName> {
+    let routes = route.into_iter().filter(|route| !route.is_template);
+    let mut brokers: Vec<_> =
+        routes.flat_map(|route| route.publish.iter().chain(&route.subscribe)).map(|queue| queue.broker()).collect();
+    brokers.sort_unstable();
+    brokers.dedup();
+    brokers
 }
 
 #[cfg(test)]
