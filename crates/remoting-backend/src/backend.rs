@@ -229,7 +229,8 @@ pub(crate) fn no_master(broker: &BrokerName, operation: impl Into<String>) -> Fa
         .with_remedy(Remedy::RefreshRoute)
 }
 
-/// Asks the source every two minutes, and sooner while no name server answers.
+/// Asks the source every two minutes, and sooner while no name server answers or none is known: a client that connects lazily has
+/// not asked yet.
 async fn ask_source(shared: std::sync::Weak<Shared>) {
     let mut asked = Instant::now();
     loop {
@@ -237,7 +238,11 @@ async fn ask_source(shared: std::sync::Weak<Shared>) {
         let Some(shared) = shared.upgrade() else { return };
         let Some(source) = &shared.source else { return };
         let failing = shared.name_servers.health().1.is_some();
-        let pause = if failing { Duration::from_secs(5) } else { SOURCE_INTERVAL };
+        let pause = match failing {
+            _ if shared.name_servers.list().is_empty() => Duration::ZERO,
+            true => Duration::from_secs(5),
+            false => SOURCE_INTERVAL,
+        };
         if asked.elapsed() < pause {
             continue;
         }

@@ -113,6 +113,14 @@ async fn a_source_of_name_servers_is_asked_at_the_start_and_again_when_none_can_
     assert!(asked.load(Ordering::SeqCst) >= 2);
     client.shutdown().await.unwrap();
 
+    // A client that connects lazily has no list at first. Took 5 s before the source was asked at once.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let client = source(Ok(server.name_server().to_owned()), server.name_server(), &asked).connect_lazy().unwrap();
+    let began = tokio::time::Instant::now();
+    eventually("the first one is found", async || client.queues(&topic).await.is_ok()).await;
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    client.shutdown().await.unwrap();
+
     let asked = Arc::new(AtomicUsize::new(0));
     let error =
         source(Err("the configuration service is away"), server.name_server(), &asked).connect().await.unwrap_err();

@@ -1,7 +1,11 @@
 //! Locks of queues, where an order is kept: won before anything is handed out, kept while a queue is ours, given back after its
 //! offset is stored.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use ferrocket_backend::{BoxFuture, side_by_side};
 use ferrocket_model::{BrokerName, MessageQueue};
@@ -103,6 +107,7 @@ async fn ask_again(core: &Arc<Core>, locked: &[Arc<Queue>]) -> bool {
             match core.backend.lock(&core.group, &broker, &queues).await {
                 Ok(kept) => {
                     let now = Instant::now();
+                    let (queues, kept) = (BTreeSet::from_iter(queues), BTreeSet::from_iter(kept));
                     for queue in core.locked().iter().filter(|queue| queues.contains(queue.id())) {
                         match &queue.lease {
                             Some(lease) if kept.contains(queue.id()) => lease.kept(asked, now),

@@ -196,8 +196,8 @@ async fn apply(core: &Arc<Core>, topic: &Topic, wanted: Vec<MessageQueue>) -> bo
 async fn take_over(core: &Arc<Core>, queues: Vec<MessageQueue>) -> Vec<MessageQueue> {
     let won: Vec<(MessageQueue, Option<Lease>)> = if core.needs_locks() {
         let won = locks::win(core, &queues).await;
-        let is_won = |queue: &&MessageQueue| !won.iter().any(|(locked, _)| locked == *queue);
-        for queue in queues.iter().filter(is_won) {
+        let locked: BTreeSet<_> = won.iter().map(|(queue, _)| queue).collect();
+        for queue in queues.iter().filter(|queue| !locked.contains(queue)) {
             miss(core, queue, |since| QueueState::LockLost { since });
         }
         won.into_iter().map(|(queue, lease)| (queue, Some(lease))).collect()
