@@ -228,6 +228,11 @@ impl Client {
                 }
             }
         }
+        #[cfg(feature = "trace")]
+        if let Some(tracer) = &self.inner.tracer {
+            let counters = tracer.counters();
+            (metrics.trace_dropped, metrics.trace_lost) = (counters.dropped, counters.lost);
+        }
         metrics.merge_latencies();
         metrics
     }

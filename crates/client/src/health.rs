@@ -131,6 +131,10 @@ pub struct Metrics {
     pub buffered_bytes: u64,
     /// Messages behind the consumers' positions, where known.
     pub lag: u64,
+    /// Records of message trace that found their queue full, or came after the end. 0 without `message_trace`.
+    pub trace_dropped: u64,
+    /// Records of message trace whose message could not be sent.
+    pub trace_lost: u64,
     /// Connections made.
     pub connections_opened: u64,
     /// Connections that ended otherwise than by us.

@@ -214,3 +214,27 @@ async fn records_name_the_region_of_the_broker() {
         assert_eq!(regions, expected);
     }
 }
+
+/// What a client tells of its own tracer.
+#[tokio::test(start_paused = true)]
+async fn the_metrics_of_a_client_count_records_that_were_lost() {
+    // The trace topic is missing, and nobody creates it.
+    let builder = TestCluster::builder().in_memory().auto_create_topics(false).topic("Orders", 2);
+    let cluster = builder.start().await.unwrap();
+    let connector = cluster.connector();
+    let client = ferrocket::Client::builder().name_servers(cluster.name_servers()).dialer(move |address: String| {
+        let connector = connector.clone();
+        async move { connector.connect(&address).await }
+    });
+    let trace = MessageTrace::default().topic(TRACES).batch(1);
+    let client = soon(client.message_trace(trace).connect()).await.unwrap();
+    let producer = client.producer("shop").build().await.unwrap();
+    for order in orders(100) {
+        soon(producer.send(order)).await.unwrap();
+    }
+    // What waits then is tried, and counted, too.
+    soon(client.shutdown()).await.unwrap();
+    let metrics = client.metrics();
+    assert!(metrics.trace_lost > 0, "{metrics:?}");
+    assert_eq!(metrics.trace_lost + metrics.trace_dropped, 100, "{metrics:?}");
+}
