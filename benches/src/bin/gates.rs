@@ -87,7 +87,7 @@ fn check(args: &Args) -> Result<ExitCode> {
 
 /// Bars that are not reached yet, and how far above each the figure may be until it is: what was measured, plus 2 %. They are
 /// work to do, shown in every run, and may only get better. A line whose bar is met, or gone, fails the run: remove it.
-const OPEN: [(&str, f64); 3] = [("encode SEND_V2, binary", 1.12), (hello::SIZE, 1.06), (PACKAGES, 1.05)];
+const OPEN: [(&str, f64); 2] = [("encode SEND_V2, binary", 1.12), (hello::SIZE, 1.04)];
 /// What P26 counts.
 const PACKAGES: &str = "third-party packages";
 

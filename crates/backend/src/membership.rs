@@ -128,6 +128,10 @@ pub struct GroupView {
 
 /// Consumer groups, as their members see them.
 pub trait ConsumerGroups {
+    /// From here on, what servers ask on behalf of administrators is passed to the consumers of this client
+    /// ([`ServerEvent`]). A client that has none need not understand it.
+    fn answer_administrators(&self);
+
     /// Asks a broker of the topic whether it understands a filter, before it is used. Only filters that brokers compile need it.
     ///
     /// # Errors

@@ -13,8 +13,11 @@ use ferrocket_model::{ConsumeFrom, ErrorKind, Group, MessageQueue};
 use ferrocket_offset_store::Progress;
 use ferrocket_route::Stack;
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     AllocateQueues, AssignmentChange, ConsumerHealth, ConsumerReport, QueueHealth, QueueState,
@@ -107,7 +110,8 @@ pub(crate) struct Core {
     pub(crate) ending: CancellationToken,
     /// Running handlers are dropped.
     pub(crate) abort: CancellationToken,
-    pub(crate) tasks: TaskTracker,
+    /// Each task keeps a receiver to its end: when there is none left, all have ended.
+    pub(crate) tasks: watch::Sender<()>,
     pub(crate) workers: Workers,
     pub(crate) paused: AtomicBool,
     pub(crate) shutdown: Ending,
@@ -189,7 +193,11 @@ impl Core {
 
     /// Runs a task that ends by itself.
     pub(crate) fn spawn_to_its_end(&self, task: BoxFuture<'static, ()>) {
-        spawn(Box::pin(self.tasks.track_future(task)));
+        let alive = self.tasks.subscribe();
+        spawn(Box::pin(async move {
+            task.await;
+            drop(alive);
+        }));
     }
 
     /// Makes the number of workers what it should be; those that are too many end by themselves.
@@ -351,8 +359,7 @@ impl Core {
         locks::release(&self, &queues, left()).await;
         let untold = self.stack.backend.leave(&self.group, true, left()).await;
         leftovers.extend(untold.into_iter().map(|address| Leftover::Unregister { address }));
-        self.tasks.close();
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.tasks.closed()).await;
         leftovers
     }
 }

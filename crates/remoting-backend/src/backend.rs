@@ -1,11 +1,17 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use ferrocket_backend::{Backend, BoxFuture, Capability, Outcome, spawn};
 use ferrocket_model::{BrokerName, ErrorKind, Failure, Remedy};
 use ferrocket_protocol::{Request, request::GetRoute};
-use ferrocket_remoting::{Dialer, Pool, PoolError, TcpDialer};
-use tokio::{sync::mpsc, time::Instant};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use ferrocket_remoting::{Dialer, Inbound, Pool, PoolError, TcpDialer};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     BackendHealth, Config, DynNameServerSource,
@@ -33,6 +39,9 @@ pub struct RemotingBackend {
     pub(crate) shared: Arc<Shared>,
 }
 
+/// Takes a request that it understands, and gives back any other.
+type Inspect = fn(&Arc<Shared>, Inbound) -> Option<Inbound>;
+
 pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) name_servers: NameServers,
@@ -46,8 +55,11 @@ pub(crate) struct Shared {
     pub(crate) decoder: Decoder,
     pub(crate) request_timeout: Duration,
     pub(crate) heartbeat_interval: Duration,
-    pub(crate) tasks: TaskTracker,
+    /// Each task keeps a receiver to its end: when there is none left, all have ended.
+    tasks: watch::Sender<()>,
     pub(crate) ending: CancellationToken,
+    /// What deals with questions of administrators, once there was a consumer.
+    pub(crate) inspection: OnceLock<Inspect>,
     source: Option<Arc<dyn DynNameServerSource>>,
 }
 
@@ -83,7 +95,8 @@ impl RemotingBackend {
             names,
             request_timeout: config.request_timeout,
             heartbeat_interval: config.heartbeat_interval,
-            tasks: TaskTracker::new(),
+            tasks: watch::Sender::default(),
+            inspection: OnceLock::new(),
             ending: CancellationToken::new(),
             source: config.source,
         });
@@ -152,10 +165,9 @@ impl Backend for RemotingBackend {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             self.shared.ending.cancel();
-            self.shared.tasks.close();
             self.shared.pool.close().await;
             self.shared.replies.close();
-            self.shared.tasks.wait().await;
+            self.shared.tasks.closed().await;
         })
     }
 }
@@ -163,10 +175,11 @@ impl Backend for RemotingBackend {
 impl Shared {
     /// Runs a task that ends with the backend.
     pub(crate) fn spawn(&self, task: BoxFuture<'static, ()>) {
-        let ending = self.ending.clone();
-        spawn(Box::pin(self.tasks.track_future(async move {
+        let (ending, alive) = (self.ending.clone(), self.tasks.subscribe());
+        spawn(Box::pin(async move {
             ending.run_until_cancelled(task).await;
-        })));
+            drop(alive);
+        }));
     }
 
     /// Calls a broker at an address.

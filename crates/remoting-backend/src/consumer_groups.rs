@@ -11,6 +11,11 @@ use ferrocket_protocol::{
 use crate::{RemotingBackend, backend::unknown_broker};
 
 impl ConsumerGroups for RemotingBackend {
+    fn answer_administrators(&self) {
+        // Named only here, so that a program without consumers does not carry it.
+        let _ = self.shared.inspection.set(crate::inspection::handle);
+    }
+
     fn check_filter<'a>(&'a self, group: &'a Group, subscription: &'a Subscription) -> BoxFuture<'a, Outcome<()>> {
         Box::pin(async move {
             let topic = &subscription.topic;

@@ -9,13 +9,17 @@ use ferrocket_protocol::{
 use ferrocket_remoting::Inbound;
 use tokio::sync::mpsc;
 
-use crate::{backend::Shared, inspection};
+use crate::backend::Shared;
 
 /// Looks at what servers ask. What this client does not know is answered so, never left open (R18).
 pub(crate) async fn run(shared: Weak<Shared>, mut inbox: mpsc::Receiver<Inbound>) {
     while let Some(inbound) = inbox.recv().await {
         let Some(shared) = shared.upgrade() else { return };
-        let Some(inbound) = inspection::handle(&shared, inbound) else { continue };
+        let inbound = match shared.inspection.get() {
+            Some(inspect) => inspect(&shared, inbound),
+            None => Some(inbound),
+        };
+        let Some(inbound) = inbound else { continue };
         let (code, remark) = handle(&shared, &inbound);
         if inbound.respond(code, remark.as_deref(), &NoFields, Bytes::new()).is_err() {
             tracing::debug!(address = %inbound.address, "an answer to a server was too large");

@@ -5,8 +5,8 @@ use std::{future::poll_fn, io, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use ferrocket_backend::{
-    ConsumerMember, DirectEnding, DirectVerdict, EventStream, Member, MemberKind, Membership, Replies, ServerEvent,
-    Subscription,
+    ConsumerGroups, ConsumerMember, DirectEnding, DirectVerdict, EventStream, Member, MemberKind, Membership, Replies,
+    ServerEvent, Subscription,
 };
 use ferrocket_model::{ConsumeFrom, Filter, Group, Topic, TransactionState};
 use ferrocket_protocol::{
@@ -142,7 +142,11 @@ async fn connected() -> (RemotingBackend, Server) {
     (backend, server)
 }
 
+/// As consumers do it.
 async fn join(backend: &RemotingBackend, group: &str, kind: MemberKind) -> EventStream {
+    if matches!(kind, MemberKind::Consumer(_)) {
+        backend.answer_administrators();
+    }
     soon(backend.join(Member { group: Group::from(group), kind })).await.expect("it joins").events
 }
 
@@ -417,6 +421,9 @@ async fn a_message_to_be_consumed_directly_reaches_the_consumer_and_its_verdict_
 #[tokio::test(start_paused = true)]
 async fn r18_administrators_are_always_answered() {
     let (backend, mut server) = connected().await;
+    let early = question(RequestCode::GET_CONSUMER_RUNNING_INFO, &[("consumerGroup", "billing")], Bytes::new());
+    let code = server.ask(&early).await.response_code();
+    assert_eq!(code, ResponseCode::REQUEST_CODE_NOT_SUPPORTED, "no consumer was ever here");
     let mut events = join(&backend, "billing", consuming()).await;
     let about = |group| [("consumerGroup", group), ("clientId", "c")];
     let running_info = |group| question(RequestCode::GET_CONSUMER_RUNNING_INFO, &about(group), Bytes::new());

@@ -12,7 +12,7 @@ use tokio::{
     sync::{Notify, mpsc, watch},
     time::Instant,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     CallError, CloseCause, ConnectError, Connection, Dialer, Endpoint, Inbound, InvalidOptions, Options, StatsSnapshot,
@@ -63,7 +63,8 @@ struct Inner {
     stats: Arc<Stats>,
     /// Bounded by the addresses that callers use; [`Pool::retain`] drops those that are gone.
     entries: RwLock<HashMap<Arc<str>, Arc<Entry>>>,
-    tasks: TaskTracker,
+    /// Each task keeps a receiver to its end: when there is none left, all have ended.
+    tasks: watch::Sender<()>,
     /// Rung when a connection is lost, and when its address has one again.
     lost: OnceLock<Arc<Notify>>,
     /// Set when the pool is closed, so that closing never waits for a dial.
@@ -137,7 +138,7 @@ impl Pool {
                 events: Events(events),
                 stats: Arc::default(),
                 entries: RwLock::default(),
-                tasks: TaskTracker::new(),
+                tasks: watch::Sender::default(),
                 lost: OnceLock::new(),
                 closing: CancellationToken::new(),
             }),
@@ -285,7 +286,6 @@ impl Pool {
     /// Closes every connection, and waits until their tasks have ended. New calls fail with [`PoolError::Closed`].
     pub async fn close(&self) {
         self.inner.closing.cancel();
-        self.inner.tasks.close();
         let entries: Vec<_> = self.inner.entries.write().drain().map(|(_, entry)| entry).collect();
         for entry in &entries {
             let connection = entry.state.lock().connection.take();
@@ -294,7 +294,7 @@ impl Pool {
             }
         }
         drop(entries);
-        self.inner.tasks.wait().await;
+        self.inner.tasks.closed().await;
     }
 
     async fn connect(&self, address: &str, deadline: Instant, urgency: Urgency) -> Result<Connection, PoolError> {
@@ -382,8 +382,11 @@ impl Inner {
         state.dialing = Some(receiver.clone());
         state.last_dial = Some(now);
         drop(state);
-        let dial = self.clone().dial(entry.clone(), sender);
-        spawn(Box::pin(self.tasks.track_future(dial)));
+        let (dial, alive) = (self.clone().dial(entry.clone(), sender), self.tasks.subscribe());
+        spawn(Box::pin(async move {
+            dial.await;
+            drop(alive);
+        }));
         Ok(Look::Dialing(receiver))
     }
 

@@ -1,9 +1,6 @@
 //! Brokers that were in a route and are not any more: most of them come back, and whoever used them waits for that (R4).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use ferrocket_model::{BrokerName, Route, Topic};
 use tokio::time::Instant;
@@ -21,11 +18,12 @@ const OTHERS_FOR: Duration = Duration::from_secs(60);
 /// Holds at most the topics of the table, for ten minutes.
 #[derive(Debug, Default)]
 pub(crate) struct Vanished {
-    brokers: BTreeMap<BrokerName, Away>,
+    brokers: Vec<Away>,
 }
 
 #[derive(Debug)]
 struct Away {
+    broker: BrokerName,
     topics: BTreeSet<Topic>,
     next: Instant,
     until: Instant,
@@ -43,17 +41,20 @@ impl Vanished {
     ) -> bool {
         let (was, is) = (usable(before), usable(after));
         let mut changed = false;
-        for broker in was.into_iter().filter(|broker| is.binary_search(broker).is_err()) {
+        for broker in was.into_iter().filter(|broker| !is.contains(broker)) {
             changed = true;
-            let new = || Away { topics: BTreeSet::new(), next: now + EVERY, until: now + FOR, is_back: false };
-            let away = self.brokers.entry(broker.clone()).or_insert_with(new);
+            let index = self.brokers.iter().position(|away| away.broker == *broker).unwrap_or_else(|| {
+                self.brokers.push(Away::new(broker.clone(), now));
+                self.brokers.len() - 1
+            });
+            let Some(away) = self.brokers.get_mut(index) else { continue };
             if away.is_back {
-                *away = Away { topics: std::mem::take(&mut away.topics), ..new() };
+                (away.is_back, away.next, away.until) = (false, now + EVERY, now + FOR);
             }
             away.topics.insert(topic.clone());
         }
-        self.brokers.retain(|broker, away| {
-            if is.binary_search(&broker).is_ok() && away.topics.remove(topic) {
+        self.brokers.retain_mut(|away| {
+            if is.contains(&&away.broker) && away.topics.remove(topic) {
                 changed = true;
                 if !away.is_back {
                     (away.is_back, away.next, away.until) = (true, now, now + OTHERS_FOR);
@@ -66,14 +67,14 @@ impl Vanished {
 
     /// When to look next. `None` while nothing is missing.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.brokers.values().map(|away| away.next).min()
+        self.brokers.iter().map(|away| away.next).min()
     }
 
     /// The topics to look up now: one per broker that is away, all that are still missing of one that is back.
-    pub(crate) fn due(&mut self, now: Instant) -> BTreeSet<Topic> {
-        self.brokers.retain(|_, away| now < away.until);
-        let mut due = BTreeSet::new();
-        for away in self.brokers.values_mut().filter(|away| away.next <= now) {
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<Topic> {
+        self.brokers.retain(|away| now < away.until);
+        let mut due = Vec::new();
+        for away in self.brokers.iter_mut().filter(|away| away.next <= now) {
             away.next = now + EVERY;
             due.extend(away.topics.iter().take(if away.is_back { usize::MAX } else { 1 }).cloned());
         }
@@ -82,19 +83,24 @@ impl Vanished {
 
     /// A topic that is not in the table any more.
     pub(crate) fn forget(&mut self, topic: &Topic) {
-        self.brokers.retain(|_, away| {
+        self.brokers.retain_mut(|away| {
             away.topics.remove(topic);
             !away.topics.is_empty()
         });
     }
 }
 
-/// The brokers that take or give messages, in order.
+impl Away {
+    fn new(broker: BrokerName, now: Instant) -> Self {
+        Self { broker, topics: BTreeSet::new(), next: now + EVERY, until: now + FOR, is_back: false }
+    }
+}
+
+/// The brokers that take or give messages. Queues come in the order of their brokers, so that few are named twice.
 fn usable(route: Option<&Route>) -> Vec<&BrokerName> {
     let routes = route.into_iter().filter(|route| !route.is_template);
     let mut brokers: Vec<_> =
         routes.flat_map(|route| route.publish.iter().chain(&route.subscribe)).map(|queue| queue.broker()).collect();
-    brokers.sort_unstable();
     brokers.dedup();
     brokers
 }
@@ -115,7 +121,7 @@ mod tests {
         vanished.compare(&topic.parse().unwrap(), Some(&before), Some(&after), now)
     }
 
-    fn names(topics: &BTreeSet<Topic>) -> Vec<&str> {
+    fn names(topics: &[Topic]) -> Vec<&str> {
         topics.iter().map(|topic| topic.as_str()).collect()
     }
 

@@ -12,8 +12,11 @@ use ferrocket_backend::{ConsumerMember, Ending, Managed, Member, MemberKind, Rat
 use ferrocket_model::{ErrorKind, Filter, FilterKind, SetupError};
 use ferrocket_offset_store::{BrokerOffsets, Progress};
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
 
 use super::{builder::Settings, check::check};
 use crate::{
@@ -77,7 +80,7 @@ pub(super) async fn core(settings: Box<Settings>) -> Result<Arc<Core>, SetupErro
         idle: Notify::new(),
         ending: CancellationToken::new(),
         abort: CancellationToken::new(),
-        tasks: TaskTracker::new(),
+        tasks: watch::Sender::default(),
         workers: Workers::default(),
         paused: AtomicBool::new(false),
         shutdown: Ending::new(),
@@ -111,6 +114,7 @@ async fn join(core: &Arc<Core>) -> Result<(), SetupError> {
     };
     let member = Member { group: core.group.clone(), kind: MemberKind::Consumer(member) };
     let joining = Joining { core: Some(core) };
+    core.backend.answer_administrators();
     let joined = core.stack.backend.join(member).await;
     let events = match joined {
         Ok(joined) => joined.events,
