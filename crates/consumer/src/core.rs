@@ -356,7 +356,10 @@ impl Core {
             self.let_go(queue);
         }
         // Only now may somebody else begin where we ended (CON-LIFE-09).
-        locks::release(&self, &queues, left()).await;
+        let locked = locks::release(&self, &queues, left()).await;
+        if locked > 0 {
+            leftovers.push(Leftover::Locks { group: group(), queues: locked });
+        }
         let untold = self.stack.backend.leave(&self.group, true, left()).await;
         leftovers.extend(untold.into_iter().map(|address| Leftover::Unregister { address }));
         let _ = tokio::time::timeout(Duration::from_secs(1), self.tasks.closed()).await;

@@ -10,3 +10,4 @@ mod members;
 mod offsets;
 mod recovery;
 mod retries;
+mod shutdown;

@@ -42,21 +42,22 @@ pub(super) async fn win(core: &Arc<Core>, queues: &[MessageQueue]) -> Vec<(Messa
     won.map(|queue| (queue, Lease::won(asked))).collect()
 }
 
-/// Gives locks back. Brokers that cannot be told end them by themselves.
-pub(crate) async fn release(core: &Arc<Core>, queues: &[Arc<Queue>], timeout: Duration) {
+/// Gives locks back. Brokers that cannot be told end them by themselves: returns of how many queues.
+pub(crate) async fn release(core: &Arc<Core>, queues: &[Arc<Queue>], timeout: Duration) -> usize {
     let locked = queues.iter().filter(|queue| queue.lease.is_some()).map(|queue| queue.id().clone());
-    let calls = by_broker(locked).into_iter().map(|(broker, queues)| -> BoxFuture<'static, ()> {
+    let calls = by_broker(locked).into_iter().map(|(broker, queues)| -> BoxFuture<'static, usize> {
         let core = core.clone();
         Box::pin(async move {
             let unlocked = core.backend.unlock(&core.group, &broker, &queues);
             match tokio::time::timeout(timeout, unlocked).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => return 0,
                 Ok(Err(failure)) => tracing::warn!(%failure, "queues stay locked until the broker ends that"),
                 Err(_) => tracing::warn!(%broker, ?timeout, "queues stay locked until the broker ends that: no answer"),
             }
+            queues.len()
         })
     });
-    side_by_side(calls).await;
+    side_by_side(calls).await.into_iter().sum()
 }
 
 /// Brokers may have forgotten locks: nothing is handed out until they have confirmed them (CON-BUG-33).
