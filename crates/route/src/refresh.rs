@@ -1,7 +1,4 @@
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Weak};
 
 use tokio::{sync::Notify, time::Instant};
 
@@ -22,6 +19,14 @@ pub(crate) async fn run(table: Weak<RouteTable>, changed: Arc<Notify>) {
         let topics = in_order(&strong);
         let period = strong.period;
         drop(strong);
+        if topics.is_empty() {
+            // The first topic begins a round, so that it need not wait for the end of an empty one.
+            let is_woken = tokio::time::timeout(period, changed.notified()).await.is_ok();
+            if is_woken && table.upgrade().is_some_and(|table| !table.topics.read().is_empty()) {
+                changed.notify_one(); // for what the round does with it
+            }
+            continue;
+        }
         let round_ends = Instant::now() + period;
         let gap = period / u32::try_from(topics.len()).unwrap_or(u32::MAX).max(1);
         let mut next = Instant::now() + gap;
@@ -58,7 +63,7 @@ async fn wait(table: &Weak<RouteTable>, changed: &Notify, until: Instant) {
         let Some(strong) = table.upgrade() else { return };
         let new = if is_woken { in_order(&strong) } else { Vec::new() };
         for entry in new.iter().filter(|entry| entry.was_never_looked_up()) {
-            let _ = strong.look_up(entry, Duration::ZERO).await;
+            let _ = strong.look_up(entry, TRIGGER_INTERVAL).await;
         }
         let due = strong.vanished.lock().due(Instant::now());
         for topic in due {

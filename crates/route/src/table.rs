@@ -232,6 +232,9 @@ impl RouteTable {
         if topics.len() >= MAX_TOPICS {
             forget_oldest(&mut topics);
         }
+        if topics.is_empty() {
+            self.changed.notify_one();
+        }
         let new = || {
             Arc::new(Entry {
                 topic: topic.clone(),

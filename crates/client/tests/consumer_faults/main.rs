@@ -10,4 +10,5 @@ mod members;
 mod offsets;
 mod recovery;
 mod retries;
+mod server_side;
 mod shutdown;
