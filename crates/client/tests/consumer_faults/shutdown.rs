@@ -110,7 +110,7 @@ async fn a_shutdown_within_a_listener_ends_at_its_deadline() {
     client.shutdown().await.expect("there is nothing left to end");
 }
 
-/// R12, R22: at the deadline a last word is tried, and what could not be said is told. Seen to fail without `Leftover::Locks`.
+/// R12, R22: at the deadline a last word is tried, and what could not be said is told.
 #[tokio::test(start_paused = true)]
 async fn r22_a_silent_broker_holds_a_shutdown_up_to_its_deadline_and_what_it_was_not_told_is_said() {
     let cluster = cluster(2).await;
