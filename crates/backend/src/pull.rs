@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
-use ferrocket_model::{Group, ReceivedMessage, Source};
+use ferrocket_model::{Group, Source};
 
-use crate::{BoxFuture, Outcome, Subscription};
+use crate::{BoxFuture, Outcome, Records, Subscription};
 
 /// Asks for messages of one queue.
 #[derive(Clone, Debug)]
@@ -38,21 +38,19 @@ pub enum PullOutcome {
 }
 
 /// The answer to a pull.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct Pulled {
     /// How it ended.
     pub outcome: PullOutcome,
-    /// In offset order. A message whose body cannot be read is among them and says so by its defect.
-    pub messages: Vec<ReceivedMessage>,
+    /// Its messages.
+    pub records: Box<dyn Records>,
     /// Where to go on.
     pub next_offset: u64,
     /// The first offset that the queue holds.
     pub min_offset: u64,
     /// The offset behind its last message.
     pub max_offset: u64,
-    /// The receive buffer that the messages keep alive.
-    pub retained_bytes: usize,
     /// What of the request's commit was stored.
     pub committed: Option<u64>,
 }
@@ -60,7 +58,7 @@ pub struct Pulled {
 impl Pulled {
     /// An answer without messages.
     pub fn empty(outcome: PullOutcome, next_offset: u64, min_offset: u64, max_offset: u64) -> Self {
-        Self { outcome, messages: Vec::new(), next_offset, min_offset, max_offset, retained_bytes: 0, committed: None }
+        Self { outcome, records: Box::new(Vec::new()), next_offset, min_offset, max_offset, committed: None }
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) struct Shared {
     pub(crate) members: Members,
     pub(crate) replies: Waiting,
     pub(crate) told: Told,
-    pub(crate) decoder: Decoder,
+    pub(crate) decoder: Arc<Decoder>,
     pub(crate) request_timeout: Duration,
     pub(crate) heartbeat_interval: Duration,
     /// Each task keeps a receiver to its end: when there is none left, all have ended.
@@ -87,11 +87,11 @@ impl RemotingBackend {
             members: Members::new(config.client_id, config.unit_mode, names.clone()),
             replies: Waiting::default(),
             told: Told::default(),
-            decoder: Decoder {
+            decoder: Arc::new(Decoder {
                 max_body_bytes: config.max_body_bytes,
                 decompress: config.decompress_bodies,
                 names: names.clone(),
-            },
+            }),
             names,
             request_timeout: config.request_timeout,
             heartbeat_interval: config.heartbeat_interval,

@@ -18,34 +18,12 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// Decodes the messages of a pull answer, keeping those with a tag that the filter wants. Stops at a record that cannot be
-    /// read, and gives back what came before it and what is wrong.
-    pub(crate) fn decode(
+    pub(crate) fn message(
         &self,
-        buffer: &Bytes,
+        record: &StoredMessage<'_>,
         source: &Arc<Source>,
         offset_delta: i64,
-        filter: &Filter,
-    ) -> (Vec<ReceivedMessage>, Option<DecodeError>) {
-        let mut messages = Vec::with_capacity(buffer.len() / 512 + 1);
-        for record in StoredMessages::new(buffer) {
-            match record {
-                Ok(record) if record.sys_flag.is_inner_batch() => {
-                    self.inner_batch(&record, source, offset_delta, filter, &mut messages);
-                }
-                Ok(record) => {
-                    let message = self.message(&record, source, offset_delta);
-                    if wanted(filter, &message) {
-                        messages.push(message);
-                    }
-                }
-                Err(error) => return (messages, Some(error)),
-            }
-        }
-        (messages, None)
-    }
-
-    fn message(&self, record: &StoredMessage<'_>, source: &Arc<Source>, offset_delta: i64) -> ReceivedMessage {
+    ) -> ReceivedMessage {
         let (body, defect) = self.body(record);
         let properties = clean_properties(&record.properties);
         parts(&self.names, record, source, offset_delta, body, properties, defect).into()
@@ -64,6 +42,11 @@ impl Decoder {
             u32::try_from(record.queue_id).unwrap_or(0),
         );
         Ok(self.message(&record, &Source::of(queue), 0))
+    }
+
+    /// Whether its body takes memory of its own once it is a message.
+    pub(crate) fn unpacks(&self, record: &StoredMessage<'_>) -> bool {
+        self.decompress && !matches!(record.sys_flag.compression(), Ok(None))
     }
 
     /// The body as the sender gave it, or why it cannot be had.
@@ -94,27 +77,26 @@ impl Decoder {
     }
 
     /// A batch that the broker stored whole (§5.7): each child has the parent's offset plus its place.
-    fn inner_batch(
+    pub(crate) fn inner_batch(
         &self,
         record: &StoredMessage<'_>,
         source: &Arc<Source>,
         offset_delta: i64,
         filter: &Filter,
-        messages: &mut Vec<ReceivedMessage>,
-    ) {
+    ) -> Vec<ReceivedMessage> {
         let (body, defect) = self.body(record);
         let whole = |defect| {
             let (body, properties) = (record.body.clone(), record.properties.clone());
             parts(&self.names, record, source, offset_delta, body, properties, Some(defect))
         };
         if let Some(defect) = defect {
-            messages.push(whole(defect).into());
-            return;
+            return vec![whole(defect).into()];
         }
+        let mut messages = Vec::new();
         for (place, child) in BatchRecords::new(body).enumerate() {
             let Ok(child) = child else {
                 messages.push(whole("the batch cannot be taken apart".into()).into());
-                return;
+                break;
             };
             let properties = clean_properties(&child.properties);
             let mut parts = parts(&self.names, record, source, offset_delta, child.body, properties, None);
@@ -127,12 +109,22 @@ impl Decoder {
                 messages.push(message);
             }
         }
+        messages
     }
 }
 
+/// Brokers compare hashes of tags; the exact comparison is ours. "Everything" needs no look at the properties.
 fn wanted(filter: &Filter, message: &ReceivedMessage) -> bool {
-    // Brokers compare hashes of tags; the exact comparison is ours. "Everything" needs no look at the properties.
     filter.expression() == "*" || filter.accepts_tag(message.tag())
+}
+
+/// Its offset in the queue.
+pub(crate) fn offset(record: &StoredMessage<'_>, offset_delta: i64) -> u64 {
+    unsigned(record.queue_offset.saturating_add(offset_delta))
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
 }
 
 fn parts(
@@ -151,12 +143,11 @@ fn parts(
     } else {
         None
     };
-    let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
     ReceivedParts {
         topic: original.map_or_else(|| topic.clone(), |name| names.plain_topic(name)),
         body,
         source: source.clone(),
-        offset: unsigned(record.queue_offset.saturating_add(offset_delta)),
+        offset: offset(record, offset_delta),
         commit_log_offset: record.commit_log_offset,
         born_ms: unsigned(record.born_ms),
         stored_ms: unsigned(record.stored_ms),

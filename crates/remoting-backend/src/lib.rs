@@ -21,6 +21,7 @@ mod names;
 mod offsets;
 mod pull;
 mod recall;
+mod records;
 mod replies;
 mod route;
 mod send;

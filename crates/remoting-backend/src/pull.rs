@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-use ferrocket_backend::{BoxFuture, Outcome, PullOutcome, PullRequest, Pulled, Pulls};
-use ferrocket_model::{ErrorKind, Failure, FilterKind, ReceivedMessage};
+use ferrocket_backend::{BoxFuture, Outcome, PullOutcome, PullRequest, Pulled, Pulls, Records};
+use ferrocket_model::{ErrorKind, Failure, FilterKind};
 use ferrocket_protocol::{
     ResponseCode,
     request::{Pull, PullAnswer, PullFlags, PullHeader},
 };
 
-use crate::{RemotingBackend, backend::unknown_broker};
+use crate::{RemotingBackend, backend::unknown_broker, records::PulledRecords};
 
 /// Brokers look at suspended pulls every 5 s only, so the answer may come that much later than asked for (§12.4).
 const SUSPEND_SLACK: Duration = Duration::from_secs(10);
@@ -43,13 +43,6 @@ impl Pulls for RemotingBackend {
     }
 }
 
-/// What bodies take that are no views of the answer: those that were decompressed (R-I6).
-fn unpacked(answer: &[u8], messages: &[ReceivedMessage]) -> usize {
-    let views = answer.as_ptr_range();
-    let bodies = messages.iter().map(ReceivedMessage::body);
-    bodies.filter(|body| !views.contains(&body.as_ptr())).map(|body| body.len()).sum()
-}
-
 impl RemotingBackend {
     fn pulled(&self, request: &PullRequest<'_>, answer: PullAnswer) -> Outcome<Pulled> {
         let queue = &request.source.queue;
@@ -63,11 +56,12 @@ impl RemotingBackend {
         let mut pulled = Pulled::empty(outcome, answer.next_offset, answer.min_offset, answer.max_offset);
         if outcome == PullOutcome::Found {
             let filter = &request.subscription.filter;
-            let decoded = self.shared.decoder.decode(&answer.messages, request.source, answer.offset_delta, filter);
-            let (messages, broken) = decoded;
+            let decoder = &self.shared.decoder;
+            let (records, broken) =
+                PulledRecords::read(decoder, &answer.messages, request.source, answer.offset_delta, filter);
             if let Some(error) = broken {
                 // What came before it is handed out; the next pull begins at the record itself, and fails with the reason.
-                let Some(last) = messages.last() else {
+                let Some(last) = records.last() else {
                     return Err(Box::new(
                         Failure::new(ErrorKind::Undecodable, format!("pull from {queue} for group {}", request.group))
                             .with_detail(format!("the record at offset {} cannot be read: {error}", request.offset))
@@ -76,14 +70,12 @@ impl RemotingBackend {
                             .with_source(error),
                     ));
                 };
-                pulled.next_offset = last.offset() + 1;
+                pulled.next_offset = last + 1;
             }
-            if messages.is_empty() {
+            if records.is_empty() {
                 pulled.outcome = PullOutcome::Filtered;
-            } else {
-                pulled.retained_bytes = answer.messages.len() + unpacked(&answer.messages, &messages);
             }
-            pulled.messages = messages;
+            pulled.records = Box::new(records);
         }
         Ok(pulled)
     }

@@ -12,7 +12,7 @@ pub(super) async fn next(core: &Arc<Core>, queue: &Arc<Queue>) {
     let mut running = Running::begin(core, queue);
     match &core.listener {
         AnyListener::Single(listener) => {
-            let message = queue.buffer.lock().take_one();
+            let message = queue.take_one();
             core.ready.release(queue);
             let Some(message) = message else { return };
             running.count(1);
@@ -25,7 +25,7 @@ pub(super) async fn next(core: &Arc<Core>, queue: &Arc<Queue>) {
             }
         }
         AnyListener::Batch(max, listener) => {
-            let batch = queue.buffer.lock().take(*max);
+            let batch = queue.take(*max);
             core.ready.release(queue);
             running.count(batch.len());
             let (batch, broken): (Vec<_>, Vec<_>) = batch.into_iter().partition(|message| message.defect().is_none());

@@ -16,7 +16,7 @@ pub(crate) fn take(core: &Arc<Core>) -> Option<(ReceivedMessage, InHand)> {
         if queue.stop.is_cancelled() {
             continue;
         }
-        let message = queue.buffer.lock().take_one();
+        let message = queue.take_one();
         core.ready.release(&queue);
         let Some(message) = message else { continue };
         match defect(&message) {

@@ -32,7 +32,7 @@ pub(super) async fn turn(core: &Arc<Core>, queue: &Arc<Queue>) {
         if !queue.is_safe() {
             break Some(DOUBT);
         }
-        let batch = queue.buffer.lock().take(core.listener.max());
+        let batch = queue.take(core.listener.max());
         if batch.is_empty() {
             break None;
         }

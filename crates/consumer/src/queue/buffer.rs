@@ -1,11 +1,19 @@
-use std::collections::VecDeque;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+    sync::Arc,
+};
 
+use ferrocket_backend::Records;
 use ferrocket_model::ReceivedMessage;
+
+/// Messages that come when so many wait are going to wait, too: they are brought into the least memory.
+const BACKLOG: usize = 64;
 
 /// The messages of one queue between the pull and their settling. Sans-IO.
 ///
 /// What may be committed is the offset of the first message that is not settled; when all are, it is where the next pull begins.
-/// Memory is counted as what the messages keep alive: a whole receive buffer until its last message is settled (R-I6).
+/// Memory is counted as what the messages keep alive: a whole answer until its last message is settled (R-I6).
 #[derive(Debug)]
 #[doc(alias = "ProcessQueue")]
 pub(crate) struct QueueBuffer {
@@ -17,24 +25,56 @@ pub(crate) struct QueueBuffer {
     settled: usize,
     /// Behind the last message that was pulled.
     end: u64,
-    buffers: VecDeque<Retained>,
-    first_buffer: u64,
+    /// What came, for as long as one of its messages is not settled.
+    pulls: VecDeque<Retained>,
+    first_pull: u64,
+    /// Messages that wait again. As others should see them: what is pulled says nothing of attempts made here.
+    put_back: BTreeMap<u64, Box<ReceivedMessage>>,
     retained_bytes: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
     offset: u64,
-    /// Taken out when it is handed to a listener.
-    message: Option<ReceivedMessage>,
-    is_settled: bool,
-    buffer: u64,
+    /// The pull that brought it.
+    pull: u64,
+    /// Its place among what that pull brought.
+    place: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nobody has it.
+    Waits,
+    /// Waits again, as somebody gave it back.
+    PutBack,
+    /// A listener has it.
+    Out,
+    Settled,
 }
 
 #[derive(Debug)]
 struct Retained {
+    records: Option<Arc<dyn Records>>,
     bytes: usize,
     messages: usize,
+}
+
+/// A message on its way out, which is not made yet: that takes time, and needs no lock.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    Record(Arc<dyn Records>, usize),
+    Message(Box<ReceivedMessage>),
+}
+
+impl Taken {
+    pub(crate) fn into_message(self) -> Option<ReceivedMessage> {
+        match self {
+            Self::Record(records, place) => records.message(place),
+            Self::Message(message) => Some(*message),
+        }
+    }
 }
 
 impl QueueBuffer {
@@ -45,57 +85,56 @@ impl QueueBuffer {
             waiting: 0,
             settled: 0,
             end: offset,
-            buffers: VecDeque::new(),
-            first_buffer: 0,
+            pulls: VecDeque::new(),
+            first_pull: 0,
+            put_back: BTreeMap::new(),
             retained_bytes: 0,
         }
     }
 
     /// Takes what a pull brought. Messages below what was pulled before are doubles and left out. `next` is where the next pull
     /// begins. Returns how many were taken.
-    pub(crate) fn put(&mut self, messages: Vec<ReceivedMessage>, retained_bytes: usize, next: u64) -> usize {
-        let buffer = self.first_buffer + self.buffers.len() as u64;
+    pub(crate) fn put(&mut self, mut records: Box<dyn Records>, next: u64) -> usize {
+        let pull = self.first_pull + self.pulls.len() as u64;
         let before = self.entries.len();
-        for message in messages {
-            if message.offset() < self.end {
-                continue;
-            }
-            self.end = message.offset() + 1;
-            self.entries.push_back(Entry {
-                offset: message.offset(),
-                message: Some(message),
-                is_settled: false,
-                buffer,
-            });
+        for place in 0..records.len() {
+            let Some(offset) = records.offset(place).filter(|offset| *offset >= self.end) else { continue };
+            self.end = offset + 1;
+            let place = u32::try_from(place).unwrap_or(u32::MAX);
+            self.entries.push_back(Entry { offset, pull, place, state: State::Waits });
         }
         let taken = self.entries.len() - before;
-        self.waiting += taken;
         if taken > 0 {
-            self.buffers.push_back(Retained { bytes: retained_bytes, messages: taken });
-            self.retained_bytes += retained_bytes;
+            if self.waiting >= BACKLOG {
+                records.settle_down();
+            }
+            let bytes = records.retained_bytes();
+            self.pulls.push_back(Retained { records: Some(records.into()), bytes, messages: taken });
+            self.retained_bytes += bytes;
         }
+        self.waiting += taken;
         self.end = self.end.max(next);
         taken
     }
 
-    /// Hands out the next messages, in offset order.
-    pub(crate) fn take(&mut self, max: usize) -> Vec<ReceivedMessage> {
-        let mut taken = Vec::with_capacity(max.min(self.waiting));
-        while taken.len() < max
-            && let Some(message) = self.take_one()
-        {
-            taken.push(message);
-        }
-        taken
-    }
-
-    /// One message, without a list around it.
-    pub(crate) fn take_one(&mut self) -> Option<ReceivedMessage> {
+    /// The next message, in offset order.
+    pub(crate) fn take_one(&mut self) -> Option<Taken> {
         while let Some(entry) = self.entries.get_mut(self.ready) {
             self.ready += 1;
-            if let Some(message) = entry.message.take() {
-                self.waiting -= 1;
-                return Some(message);
+            let state = mem::replace(&mut entry.state, State::Out);
+            match state {
+                State::Waits => {
+                    let (pull, place) = (entry.pull, entry.place as usize);
+                    let records = self.records(pull)?;
+                    self.waiting -= 1;
+                    return Some(Taken::Record(records, place));
+                }
+                State::PutBack => {
+                    let offset = entry.offset;
+                    self.waiting -= 1;
+                    return self.put_back.remove(&offset).map(Taken::Message);
+                }
+                State::Out | State::Settled => entry.state = state,
             }
         }
         None
@@ -105,9 +144,10 @@ impl QueueBuffer {
     pub(crate) fn put_back(&mut self, message: ReceivedMessage) {
         let offset = message.offset();
         let index = self.entries.partition_point(|entry| entry.offset < offset);
-        let is_out = |entry: &&mut Entry| entry.offset == offset && !entry.is_settled && entry.message.is_none();
+        let is_out = |entry: &&mut Entry| entry.offset == offset && entry.state == State::Out;
         if let Some(entry) = self.entries.get_mut(index).filter(is_out) {
-            entry.message = Some(message);
+            entry.state = State::PutBack;
+            self.put_back.insert(offset, message.into());
             self.waiting += 1;
             self.ready = self.ready.min(index);
         }
@@ -120,15 +160,16 @@ impl QueueBuffer {
     /// A message is done with. Returns what may be committed now. A message that is not here (any more) changes nothing.
     pub(crate) fn settle(&mut self, offset: u64) -> u64 {
         let index = self.entries.partition_point(|entry| entry.offset < offset);
-        if let Some(entry) = self.entries.get_mut(index).filter(|entry| entry.offset == offset && !entry.is_settled) {
-            entry.is_settled = true;
-            if entry.message.take().is_some() {
+        let is_here = |entry: &&mut Entry| entry.offset == offset && entry.state != State::Settled;
+        if let Some(entry) = self.entries.get_mut(index).filter(is_here) {
+            let (pull, state) = (entry.pull, mem::replace(&mut entry.state, State::Settled));
+            if state != State::Out {
                 self.waiting -= 1;
+                self.put_back.remove(&offset);
             }
-            let buffer = entry.buffer;
             self.settled += 1;
-            self.release(buffer);
-            while self.entries.front().is_some_and(|entry| entry.is_settled) {
+            self.release(pull);
+            while self.entries.front().is_some_and(|entry| entry.state == State::Settled) {
                 self.entries.pop_front();
                 self.settled -= 1;
                 self.ready = self.ready.saturating_sub(1);
@@ -149,7 +190,7 @@ impl QueueBuffer {
 
     /// The first and the last message that are not settled.
     pub(crate) fn bounds(&self) -> Option<(u64, u64)> {
-        let last = self.entries.iter().rev().find(|entry| !entry.is_settled)?;
+        let last = self.entries.iter().rev().find(|entry| entry.state != State::Settled)?;
         Some((self.entries.front()?.offset, last.offset))
     }
 
@@ -171,20 +212,27 @@ impl QueueBuffer {
         }
     }
 
-    fn release(&mut self, buffer: u64) {
-        let Some(index) = buffer.checked_sub(self.first_buffer).and_then(|index| usize::try_from(index).ok()) else {
-            return;
-        };
-        if let Some(retained) = self.buffers.get_mut(index) {
+    fn index(&self, pull: u64) -> Option<usize> {
+        pull.checked_sub(self.first_pull).and_then(|index| usize::try_from(index).ok())
+    }
+
+    fn records(&self, pull: u64) -> Option<Arc<dyn Records>> {
+        self.pulls.get(self.index(pull)?)?.records.clone()
+    }
+
+    fn release(&mut self, pull: u64) {
+        let index = self.index(pull);
+        if let Some(retained) = index.and_then(|index| self.pulls.get_mut(index)) {
             retained.messages -= 1;
             if retained.messages == 0 {
                 self.retained_bytes -= retained.bytes;
                 retained.bytes = 0;
+                retained.records = None;
             }
         }
-        while self.buffers.front().is_some_and(|retained| retained.messages == 0) {
-            self.buffers.pop_front();
-            self.first_buffer += 1;
+        while self.pulls.front().is_some_and(|retained| retained.messages == 0) {
+            self.pulls.pop_front();
+            self.first_pull += 1;
         }
     }
 }

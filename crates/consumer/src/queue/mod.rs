@@ -7,6 +7,7 @@ pub(crate) mod puller;
 mod room;
 
 use std::{
+    iter,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -15,13 +16,14 @@ use std::{
 };
 
 use ferrocket_backend::TopicRates;
-use ferrocket_model::{MessageQueue, Source};
+use ferrocket_model::{MessageQueue, ReceivedMessage, Source};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::QueueState;
 pub(crate) use buffer::QueueBuffer;
+use buffer::Taken;
 pub(crate) use lease::Lease;
 
 /// A queue whose first message has been in a listener for this long without any progress is called stuck.
@@ -108,6 +110,21 @@ impl Queue {
     /// Whether its messages may be handed out: nobody else can have it, as far as that must be sure.
     pub(crate) fn is_safe(&self) -> bool {
         self.lease.as_ref().is_none_or(|lease| lease.holds(Instant::now()))
+    }
+
+    /// The next message. It is made without the lock, so that others may take theirs meanwhile.
+    pub(crate) fn take_one(&self) -> Option<ReceivedMessage> {
+        let taken = self.buffer.lock().take_one();
+        taken?.into_message()
+    }
+
+    /// The next messages, in offset order.
+    pub(crate) fn take(&self, max: usize) -> Vec<ReceivedMessage> {
+        let taken: Vec<_> = {
+            let mut buffer = self.buffer.lock();
+            iter::from_fn(|| buffer.take_one()).take(max).collect()
+        };
+        taken.into_iter().filter_map(Taken::into_message).collect()
     }
 
     pub(crate) fn set_state(&self, state: QueueState) {

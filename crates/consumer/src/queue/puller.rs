@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use ferrocket_backend::{BoxFuture, PullOutcome, PullRequest, Pulled};
-use ferrocket_model::{ErrorKind, Failure, ReceivedMessage};
+use ferrocket_backend::{BoxFuture, PullOutcome, PullRequest, Pulled, Records};
+use ferrocket_model::{ErrorKind, Failure};
 use tokio::time::Instant;
 
 use super::{Queue, room::wait_for_room};
@@ -105,14 +105,14 @@ fn take(core: &Arc<Core>, queue: &Arc<Queue>, pulled: Pulled, began: Instant) ->
     queue.status.lock().max_offset = Some(pulled.max_offset);
     match pulled.outcome {
         PullOutcome::Found => {
-            core.stats.received(pulled.messages.len());
+            core.stats.received(pulled.records.len());
             let now = Instant::now();
-            queue.rates.pulled(now, pulled.messages.len(), now - began);
-            let messages = wanted(core, pulled.messages);
+            queue.rates.pulled(now, pulled.records.len(), now - began);
+            let records = wanted(core, pulled.records);
             let (taken, bytes, committable) = {
                 let mut buffer = queue.buffer.lock();
                 let before = buffer.retained_bytes();
-                let taken = buffer.put(messages, pulled.retained_bytes, next);
+                let taken = buffer.put(records, next);
                 (taken, buffer.retained_bytes() - before, buffer.committable())
             };
             core.buffered.add(taken, bytes);
@@ -126,7 +126,7 @@ fn take(core: &Arc<Core>, queue: &Arc<Queue>, pulled: Pulled, began: Instant) ->
         _ => {
             let committable = {
                 let mut buffer = queue.buffer.lock();
-                buffer.put(Vec::new(), 0, next);
+                buffer.put(Box::new(Vec::new()), next);
                 buffer.committable()
             };
             core.progress.with(|table| table.advance(queue.id(), committable));
@@ -136,11 +136,11 @@ fn take(core: &Arc<Core>, queue: &Arc<Queue>, pulled: Pulled, began: Instant) ->
 }
 
 /// What interceptors let through; the others count as consumed.
-fn wanted(core: &Core, mut messages: Vec<ReceivedMessage>) -> Vec<ReceivedMessage> {
+fn wanted(core: &Core, mut records: Box<dyn Records>) -> Box<dyn Records> {
     if !core.options.interceptors.is_empty() {
-        messages.retain(|message| interceptor::pass(core, message));
+        records.retain(&mut |message| interceptor::pass(core, message));
     }
-    messages
+    records
 }
 
 /// Says why the queue stands still, and what to do about it. Returns how long to wait.

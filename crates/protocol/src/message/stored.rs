@@ -72,6 +72,17 @@ impl<'a> StoredMessages<'a> {
         self.check_crc = false;
         self
     }
+
+    /// Begins at this place of the buffer, which should be a [`position`](Self::position) of before.
+    pub fn starting_at(mut self, position: usize) -> Self {
+        self.at = position;
+        self
+    }
+
+    /// Where the next record begins in the buffer.
+    pub fn position(&self) -> usize {
+        self.at
+    }
 }
 
 impl<'a> Iterator for StoredMessages<'a> {
