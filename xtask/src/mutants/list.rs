@@ -31,7 +31,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         changes: &[change(
             BUFFER,
             "self.entries.front().map_or(self.end, |entry| entry.offset)",
-            "let highest = self.entries.iter().rev().find(|entry| entry.is_settled).map(|entry| entry.offset + 1);
+            "let highest = self.entries.iter().rev().find(|entry| entry.state == State::Settled).map(|entry| entry.offset + 1);
              highest.or_else(|| self.entries.front().map(|entry| entry.offset)).unwrap_or(self.end)",
         )],
         tests: &[SIDE_BY_SIDE],
@@ -125,7 +125,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             PULLER,
             "            rebalance::restart(core, queue, offset).await;",
             "            core.progress.with(|table| table.reset(queue.id(), offset));
-            queue.buffer.lock().put(Vec::new(), 0, offset);
+            queue.buffer.lock().put(Box::new(Vec::new()), offset);
             let again = queue.clone();
             let _ = queue.stop.run_until_cancelled(pull(&core, &again, offset)).await;
             let _ = rebalance::restart;",
@@ -247,7 +247,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "doubles-kept",
         what: "messages that a pull brings again are handed out again",
-        changes: &[change(BUFFER, "if message.offset() < self.end {", "if false {")],
+        changes: &[change(BUFFER, "filter(|offset| *offset >= self.end)", "filter(|_| true)")],
         tests: &[Test::Named("ferrocket_consumer", "queue::buffer::tests::messages_that_come_twice_are_taken_once")],
     },
 ];

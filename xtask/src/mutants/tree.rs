@@ -124,3 +124,17 @@ fn remove_others(root: &Path, folder: &Path, files: &HashSet<&str>) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mutants::list::MUTANTS;
+
+    #[test]
+    fn every_mutant_fits_the_checkout_as_it_is() {
+        let tree = Tree { root: workspace::root() };
+        for mutant in MUTANTS {
+            tree.check(mutant).unwrap();
+        }
+    }
+}
