@@ -26,7 +26,7 @@ use crate::{
     listener::AnyListener,
     queue::Queue,
     rebalance::{
-        hand_over, locks,
+        locks,
         standstill::{self, Pulse},
     },
     stats::Stats,
@@ -321,7 +321,7 @@ impl Core {
     }
 
     /// Waits until no message is in a listener. Gives back how many still are when the time is over.
-    async fn until_idle(&self, until: Instant) -> usize {
+    pub(crate) async fn until_idle(&self, until: Instant) -> usize {
         loop {
             let idle = self.idle.notified();
             let running = self.running.load(Ordering::Acquire);
@@ -378,32 +378,5 @@ impl Managed for Core {
 
     fn report(&self) -> Box<dyn Any + Send> {
         Box::new(ConsumerReport { health: self.health(), counters: self.stats.counters() })
-    }
-}
-
-/// Stores what changed, at every interval and once more at the end.
-pub(crate) async fn commit_regularly(core: Arc<Core>) {
-    loop {
-        let ended = core.ending.run_until_cancelled(tokio::time::sleep(core.options.commit_interval)).await.is_none();
-        if ended && core.shutdown.has_begun() {
-            return; // the shutdown commits
-        }
-        if ended {
-            // The last handle was dropped: handlers run on, and what they settle is stored.
-            core.until_idle(Instant::now() + core.options.shutdown_timeout).await;
-            hand_over::fence(&core, &core.locked()).await;
-        }
-        standstill::check(&core);
-        // What is leaving is stored by its hand-over, which knows how far others may be.
-        let queues: Vec<_> = core.queues.lock().values().cloned().collect();
-        core.store(&queues, core.stack.request_timeout).await;
-        if ended {
-            let queues: Vec<_> = core.queues.lock().values().filter(|queue| queue.is_idle()).cloned().collect();
-            core.queues.lock().clear();
-            core.doubt.notify_one(); // there is nothing to keep any more
-            locks::release(&core, &queues, core.stack.request_timeout).await;
-            // The others need not wait until brokers notice.
-            return core.backend.withdraw(&core.group, core.stack.request_timeout).await;
-        }
     }
 }

@@ -29,6 +29,11 @@ impl Progress {
         Self { is_one_place: true, ..Self::new(group, store) }
     }
 
+    /// Whether one call stores all queues.
+    pub fn is_in_one_place(&self) -> bool {
+        self.is_one_place
+    }
+
     /// What the store has for a queue. A failed read is an error and starts nothing.
     ///
     /// # Errors

@@ -207,7 +207,7 @@ async fn a_group_that_began_at_the_end_goes_on_there_though_it_never_got_a_messa
 }
 
 /// R12, J#2763: one broker is silent while offsets are stored. Those of the other one are stored all the same, and those of this one as soon
-/// as it answers again.
+/// as it answers again. Seen to fail with rounds that wait for every broker: after 4 s.
 #[tokio::test(start_paused = true)]
 async fn r12_offsets_of_other_brokers_are_stored_while_one_is_silent() {
     let cluster = brokers(3).start().await.expect("it starts");
@@ -230,8 +230,7 @@ async fn r12_offsets_of_other_brokers_are_stored_while_one_is_silent() {
         }
         let stored = || (1..3).all(|broker| cluster.committed_offset(GROUP, &on(broker)) == Some(10 + round));
         let took = until(&cluster, stored).await;
-        // Its 3 s for an answer, and the interval after that.
-        assert!(took <= 4 * SECOND + SECOND / 10, "round {round}: stored after {took:?}");
+        assert!(took <= SECOND + SECOND / 10, "round {round}: stored after {took:?}");
     }
     assert_eq!(cluster.committed_offset(GROUP, &on(0)), Some(10));
     silent.remove();

@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{builder::Settings, check::check};
 use crate::{
-    core::{self, Buffered, Core, Order},
+    commit,
+    core::{Buffered, Core, Order},
     deliver::{
         Ready, Workers,
         retry::{self, Retries},
@@ -138,7 +139,7 @@ async fn join(core: &Arc<Core>) -> Result<(), SetupError> {
     }
     core.spawn(Box::pin(retry::run(core.clone())));
     core.spawn(Box::pin(agreement::watch(core.clone())));
-    core.spawn_to_its_end(Box::pin(core::commit_regularly(core.clone())));
+    core.spawn_to_its_end(Box::pin(commit::regularly(core.clone())));
     Ok(())
 }
 

@@ -1,0 +1,91 @@
+//! What is settled is stored, at every interval.
+
+use std::{
+    collections::BTreeMap,
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use ferrocket_backend::BoxFuture;
+use ferrocket_model::BrokerName;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    core::Core,
+    queue::Queue,
+    rebalance::{hand_over, locks, standstill},
+};
+
+/// Stores what changed, at every interval and once more at the end.
+pub(crate) async fn regularly(core: Arc<Core>) {
+    let mut writes = Writes::default();
+    loop {
+        let pause = core.ending.run_until_cancelled(sleep(core.options.commit_interval));
+        if writes.go_on_during(pause).await.is_some() {
+            standstill::check(&core);
+            writes.begin(&core);
+            continue;
+        }
+        if core.shutdown.has_begun() {
+            return writes.finish().await; // the shutdown commits
+        }
+        // The last handle was dropped: handlers run on, and what they settle is stored.
+        writes.go_on_during(core.until_idle(Instant::now() + core.options.shutdown_timeout)).await;
+        hand_over::fence(&core, &core.locked()).await;
+        standstill::check(&core);
+        writes.finish().await;
+        writes.begin(&core);
+        writes.finish().await;
+        let queues: Vec<_> = core.queues.lock().values().filter(|queue| queue.is_idle()).cloned().collect();
+        core.queues.lock().clear();
+        core.doubt.notify_one(); // there is nothing to keep any more
+        locks::release(&core, &queues, core.stack.request_timeout).await;
+        // The others need not wait until brokers notice.
+        return core.backend.withdraw(&core.group, core.stack.request_timeout).await;
+    }
+}
+
+/// The writes under way. There is one per broker at most, so that none overtakes another; a broker that says nothing holds up its own
+/// queues only (R12). A store that is one place for all queues is written to as if it were one broker.
+#[derive(Default)]
+struct Writes(BTreeMap<Option<BrokerName>, BoxFuture<'static, ()>>);
+
+impl Writes {
+    /// Begins to store what changed, wherever the write before is over. What is leaving is stored by its hand-over, which knows how
+    /// far others may be.
+    fn begin(&mut self, core: &Arc<Core>) {
+        let mut places: BTreeMap<Option<BrokerName>, Vec<Arc<Queue>>> = BTreeMap::new();
+        for queue in core.queues.lock().values() {
+            let place = (!core.progress.is_in_one_place()).then(|| queue.id().broker().clone());
+            places.entry(place).or_default().push(queue.clone());
+        }
+        for (place, queues) in places {
+            self.0.entry(place).or_insert_with(|| {
+                let core = core.clone();
+                Box::pin(async move { drop(core.store(&queues, core.stack.request_timeout).await) })
+            });
+        }
+    }
+
+    /// Does something else, and goes on with the writes meanwhile.
+    async fn go_on_during<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut other = pin!(other);
+        poll_fn(|cx| {
+            let _ = self.poll(cx);
+            other.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Waits for all of them, each of which has its own time.
+    async fn finish(&mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.retain(|_, write| Pin::new(write).poll(cx).is_pending());
+        if self.0.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
