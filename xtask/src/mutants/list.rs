@@ -5,6 +5,7 @@ use super::{Change, Mutant, Test};
 
 const BUFFER: &str = "crates/consumer/src/queue/buffer.rs";
 const CALL_HANDLER: &str = "crates/consumer/src/deliver/handler.rs";
+const COMMIT: &str = "crates/consumer/src/commit.rs";
 const CONCURRENT: &str = "crates/consumer/src/deliver/concurrent.rs";
 const CORE: &str = "crates/consumer/src/core.rs";
 const HAND_OVER: &str = "crates/consumer/src/rebalance/hand_over.rs";
@@ -82,7 +83,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             buffer.reset(end);
             held",
                 "            let _ = held;
-            buffer.take(usize::MAX);
+            while buffer.take_one().is_some() {}
             (0, 0)",
             ),
         ],
@@ -105,15 +106,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
             buffer.reset(end);
             held",
                 "            let _ = held;
-            buffer.take(usize::MAX);
+            while buffer.take_one().is_some() {}
             (0, 0)",
             ),
             change(HAND_OVER, "core.progress.with(|table| table.end(queue.id()));", ""),
             change(
-                CORE,
-                "core.store(&queues, core.stack.request_timeout).await;",
+                COMMIT,
+                "Box::pin(async move { drop(core.store(&queues, core.stack.request_timeout).await) })",
                 "drop(queues);
-        core.progress.flush(core.stack.request_timeout).await;",
+                Box::pin(async move { drop(core.progress.flush(core.stack.request_timeout).await) })",
             ),
         ],
         tests: &[Test::Named("consumer_mutants", "a_listener_that_outlives_its_queue_moves_no_offset")],
