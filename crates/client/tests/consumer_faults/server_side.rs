@@ -24,6 +24,26 @@ async fn a_topic_that_is_created_later_is_consumed_within_a_second() {
     assert!(took <= SECOND, "{took:?}");
 }
 
+/// CON-REB-07: a topic that does not exist is looked for twice a second, and costs nothing else: the group's other topics are shared
+/// out when there is a reason to, and at every interval. Seen to fail with rounds that always ask for all topics.
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_does_not_exist_asks_nothing_about_the_others() {
+    let cluster = cluster(1).await;
+    let (client, _wire) = client(&cluster, "one").await;
+    let log = Log::default();
+    let consumer = consumer(&client).subscribe("Later", "*").concurrent(log.content("one"));
+    let consumer = consumer.build().await.expect("it builds");
+    until_owned(&cluster, &consumer, 1).await;
+    sleep(20 * SECOND).await;
+    let (members, routes) = (cluster.requests(Call::ConsumerList), cluster.requests(Call::Route));
+    sleep(60 * SECOND).await;
+    let (members, routes) = (cluster.requests(Call::ConsumerList) - members, cluster.requests(Call::Route) - routes);
+    // Of the topic and of the queue of retries, every 20 s.
+    assert!((4..=8).contains(&members), "asked for members {members} times in 60 s");
+    assert!((60..=150).contains(&routes), "asked for routes {routes} times in 60 s");
+    assert_eq!(owned(&consumer), 1);
+}
+
 /// G#1057: queues that a topic gets while it is consumed are found with the periodic look-up, without a restart.
 #[tokio::test(start_paused = true)]
 async fn queues_that_a_topic_gets_later_are_consumed_too() {

@@ -44,21 +44,28 @@ pub(crate) async fn watch(core: Arc<Core>, topic: Topic) {
     }
 }
 
-/// One round after the other: at once when somebody asks, and at every interval.
+/// One round after the other: at once when somebody asks, and at every interval. In between come the topics that something failed
+/// for: one that does not exist costs a look-up now and then, and no questions about the others.
 pub(crate) async fn run(core: Arc<Core>) {
     let began = Instant::now();
     let mut pause = *RETRY.start();
+    let mut all_until = began + INTERVAL;
+    let mut topics = core.subscriptions.topics();
     loop {
-        let complete = round(&core, began.elapsed() > RETRY_TOPIC_WITHIN).await;
-        let until = Instant::now() + if complete { INTERVAL } else { pause };
-        if !complete {
+        let open = round(&core, topics, began.elapsed() > RETRY_TOPIC_WITHIN).await;
+        let until = if open.is_empty() { all_until } else { all_until.min(Instant::now() + pause) };
+        if !open.is_empty() {
             tokio::time::sleep(pause.min(UNASKED)).await;
         }
         let wait = tokio::time::timeout_at(until, core.rebalance.notified());
-        if core.ending.run_until_cancelled(wait).await.is_none() {
-            return;
-        }
-        pause = if complete { *RETRY.start() } else { (pause * 2).min(*RETRY.end()) };
+        let Some(asked) = core.ending.run_until_cancelled(wait).await else { return };
+        pause = if open.is_empty() { *RETRY.start() } else { (pause * 2).min(*RETRY.end()) };
+        topics = if asked.is_ok() || until == all_until {
+            all_until = Instant::now() + INTERVAL;
+            core.subscriptions.topics()
+        } else {
+            open
+        };
     }
 }
 
@@ -93,19 +100,22 @@ fn tell_lost(core: &Core, lost: &[Arc<Queue>]) {
     core.rebalance.notify_one();
 }
 
-/// Returns whether everything could be done.
-async fn round(core: &Arc<Core>, settled_in: bool) -> bool {
-    let mut complete = true;
-    let topics = core.subscriptions.topics();
-    for topic in &topics {
-        complete &= rebalance_topic(core, topic, settled_in).await;
+/// Returns the topics for which something could not be done.
+async fn round(core: &Arc<Core>, mut topics: Vec<Topic>, settled_in: bool) -> Vec<Topic> {
+    let wanted = core.subscriptions.topics();
+    topics.retain(|topic| wanted.contains(topic));
+    let mut open = Vec::new();
+    for topic in topics {
+        if !rebalance_topic(core, &topic, settled_in).await {
+            open.push(topic);
+        }
     }
     let unwanted: BTreeSet<_> =
-        core.queues.lock().keys().map(MessageQueue::topic).filter(|topic| !topics.contains(topic)).cloned().collect();
+        core.queues.lock().keys().map(MessageQueue::topic).filter(|topic| !wanted.contains(topic)).cloned().collect();
     for topic in unwanted {
         apply(core, &topic, Vec::new()).await;
     }
-    complete
+    open
 }
 
 async fn rebalance_topic(core: &Arc<Core>, topic: &Topic, settled_in: bool) -> bool {
