@@ -1,11 +1,12 @@
 //! One of several brokers goes away for a while, and comes back.
 
+use ferrocket::consumer::QueueState;
 use ferrocket_testkit::{Call, TestCluster};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     common::{SECOND, soon},
-    members::{Log, client, consumer, fill, owned, queue, until_owned},
+    members::{Log, client, cluster, consumer, fill, owned, queue, state, until, until_owned},
 };
 
 /// R4, R12. Name servers forget a broker with its connection, so that its queues leave the route, and nothing that uses them is left
@@ -74,4 +75,24 @@ async fn r4_a_broker_that_stays_away_is_looked_for_with_one_question_a_second_fo
     sleep(10 * 60 * SECOND).await;
     let resting = asked(60 * SECOND).await;
     assert!((regular - 2..=regular + 2).contains(&resting), "{resting} questions in a minute");
+}
+
+/// Health says with the new connection that a broker is there again, also where there is nothing to consume. Connections come within 5 s
+/// (R-I13). Seen to fail with a first pull that the broker holds for 15 s.
+#[tokio::test(start_paused = true)]
+async fn a_queue_without_messages_says_with_the_connection_that_its_broker_is_back() {
+    let cluster = cluster(1).await;
+    let (client, wire) = client(&cluster, "a").await;
+    let consumer = soon(consumer(&client).concurrent(Log::default().content("a")).build()).await.expect("it builds");
+    until(&cluster, || state(&consumer, &queue(0)) == Some(QueueState::Running)).await;
+    wire.unplug();
+    let is_away = || matches!(state(&consumer, &queue(0)), Some(QueueState::BrokerUnreachable { .. }));
+    until(&cluster, is_away).await;
+    sleep(5 * SECOND).await;
+    wire.plug();
+    let took = until(&cluster, || state(&consumer, &queue(0)) == Some(QueueState::Running)).await;
+    assert!(took <= 5 * SECOND + SECOND / 2, "{took:?}");
+    let pulls = cluster.requests(Call::Pull);
+    sleep(10 * SECOND).await;
+    assert!(cluster.requests(Call::Pull) - pulls <= 2, "and it is held again");
 }

@@ -57,7 +57,8 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
             offset,
             commit,
             max_messages: core.options.pull_batch,
-            wait: LONG_POLL,
+            // A broker that was away answers at once that it is back, and holds the next one.
+            wait: if queue.away_since().is_some() { Duration::ZERO } else { LONG_POLL },
         };
         let began = Instant::now();
         queue.status.lock().last_pull = Some(began);
