@@ -143,9 +143,10 @@ pub(crate) fn read(header: &[u8]) -> Result<JsonHead, DecodeError> {
     let mut scanner = Scanner::new(text);
     let mut head = JsonHead { language: Some(Language::Java), ..JsonHead::default() };
     scanner.expect(b'{', "a header should begin here")?;
+    let mut usual = USUAL.iter();
     if !scanner.take(b'}') {
         loop {
-            match key(&mut scanner)? {
+            match key(&mut scanner, &mut usual)? {
                 Key::Code => head.code = int(&mut scanner)?,
                 Key::Opaque => head.opaque = int(&mut scanner)?,
                 Key::Flag => head.flag = int(&mut scanner)?,
@@ -187,7 +188,20 @@ pub(crate) fn read(header: &[u8]) -> Result<JsonHead, DecodeError> {
     Ok(head)
 }
 
+/// The keys of a header, in the order in which servers write them: that of their names.
+const USUAL: [(&[u8], Key); 8] = [
+    (b"\"code\":", Key::Code),
+    (b"\"extFields\":", Key::ExtFields),
+    (b"\"flag\":", Key::Flag),
+    (b"\"language\":", Key::Language),
+    (b"\"opaque\":", Key::Opaque),
+    (b"\"remark\":", Key::Remark),
+    (b"\"serializeTypeCurrentRPC\":", Key::Other),
+    (b"\"version\":", Key::Version),
+];
+
 /// The keys of a header.
+#[derive(Clone, Copy)]
 enum Key {
     Code,
     ExtFields,
@@ -199,22 +213,12 @@ enum Key {
     Other,
 }
 
-/// Takes a key and its colon.
+/// Takes a key and its colon. It is looked for behind the one before it first.
 #[inline]
-fn key(scanner: &mut Scanner<'_>) -> Result<Key, DecodeError> {
-    // As servers write them: nothing to look for.
-    const USUAL: [(&[u8], Key); 7] = [
-        (b"\"code\":", Key::Code),
-        (b"\"extFields\":", Key::ExtFields),
-        (b"\"flag\":", Key::Flag),
-        (b"\"language\":", Key::Language),
-        (b"\"opaque\":", Key::Opaque),
-        (b"\"version\":", Key::Version),
-        (b"\"remark\":", Key::Remark),
-    ];
-    for (text, key) in USUAL {
+fn key(scanner: &mut Scanner<'_>, usual: &mut std::slice::Iter<'_, (&[u8], Key)>) -> Result<Key, DecodeError> {
+    for (text, key) in usual {
         if scanner.literal(text) {
-            return Ok(key);
+            return Ok(*key);
         }
     }
     let key = scanner.string()?;
