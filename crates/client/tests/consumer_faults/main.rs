@@ -10,6 +10,7 @@ mod members;
 mod offsets;
 mod records;
 mod recovery;
+mod rest;
 mod retries;
 mod routes;
 mod server_side;
