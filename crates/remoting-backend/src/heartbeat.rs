@@ -65,9 +65,11 @@ impl Told {
     }
 }
 
-/// Any hash will do that is stable and not 0: brokers compare it with the one before.
+/// Any hash will do that is stable and not 0: brokers compare it with the one before. They keep one for each group, whichever member it
+/// came from: it is the same for all members that want the same (INS-HB-05).
 fn fingerprint(data: &HeartbeatData) -> i32 {
     let mut all = data.clone();
+    all.client_id.clear();
     for subscription in all.consumer_data_set.iter_mut().flat_map(|consumer| &mut consumer.subscription_data_set) {
         subscription.sub_version = 0;
     }

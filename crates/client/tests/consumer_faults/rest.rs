@@ -6,12 +6,14 @@ use std::sync::{
 };
 
 use ferrocket::consumer::Fixed;
-use ferrocket_testkit::Call;
-use tokio::time::sleep;
+use ferrocket_protocol::body::HeartbeatData;
+use ferrocket_testkit::{Action, Call, TestCluster};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     common::{SECOND, soon},
-    members::{Log, client, cluster, consumer, fill, queue, until, until_owned},
+    members::{Log, client, cluster, consumer, fill, owned, queue, until, until_owned},
 };
 
 /// CON-BUG-47: when nothing changes, a round of rebalancing comes every 20 s and no sooner, also where it is paused, where queues are
@@ -53,4 +55,54 @@ async fn a_group_at_rest_asks_who_is_in_it_every_20_s_only() {
         until(&cluster, || log.count("one") == 5).await;
         soon(consumer.shutdown()).await.expect("it ends");
     }
+}
+
+/// The heartbeats of one client that the servers got since.
+fn heartbeats_of(cluster: &TestCluster, client_id: &str) -> Arc<Mutex<Vec<HeartbeatData>>> {
+    let heartbeats = Arc::new(Mutex::new(Vec::new()));
+    let (seen, client_id) = (heartbeats.clone(), client_id.to_owned());
+    cluster.intercept(move |request| {
+        if request.call() == Some(Call::Heartbeat) {
+            let data = HeartbeatData::read(request.command().body()).expect("it is one");
+            seen.lock().extend(Some(data).filter(|data| data.client_id == client_id));
+        }
+        Action::Pass
+    });
+    heartbeats
+}
+
+/// CON-BUG-72, INS-HB-05: members that come and go change shares, and not what anybody subscribes to: there is a heartbeat every 30 s as
+/// ever, of four at most one says the subscriptions again, and their versions stay. Seen to fail with a change of shares that announces
+/// the client anew, and with a fingerprint in which the client's id counts: brokers keep one per group, so that with a second member
+/// every heartbeat was full.
+#[tokio::test(start_paused = true)]
+async fn shares_that_change_send_no_heartbeats_and_no_subscriptions() {
+    let (cluster, log) = (cluster(6).await, Log::default());
+    let (one, _wire) = client(&cluster, "one").await;
+    let first = consumer(&one).concurrent(log.content("one")).build().await.expect("it builds");
+    let (two, _wire) = client(&cluster, "two").await;
+    let second = consumer(&two).concurrent(log.content("two")).build().await.expect("it builds");
+    until_owned(&cluster, &first, 3).await;
+    sleep(60 * SECOND).await;
+
+    let heartbeats = heartbeats_of(&cluster, one.client_id());
+    let began = Instant::now();
+    let mut changes = 0;
+    while began.elapsed() < 480 * SECOND {
+        let (three, _wire) = client(&cluster, "three").await;
+        let third = consumer(&three).concurrent(log.content("three")).build().await.expect("it builds");
+        until(&cluster, || [&first, &second, &third].iter().all(|consumer| owned(consumer) == 2)).await;
+        sleep(SECOND).await;
+        soon(third.shutdown()).await.expect("it ends");
+        soon(three.shutdown()).await.expect("it ends");
+        until(&cluster, || owned(&first) == 3 && owned(&second) == 3).await;
+        sleep(SECOND).await;
+        changes += 2;
+    }
+    assert!(changes > 200, "{changes}");
+    let heartbeats = std::mem::take(&mut *heartbeats.lock());
+    assert!((15..=17).contains(&heartbeats.len()), "{} in eight minutes", heartbeats.len());
+    let full: Vec<_> = heartbeats.iter().filter(|data| !data.without_sub).collect();
+    assert!((3..=5).contains(&full.len()), "{} of {} are full", full.len(), heartbeats.len());
+    assert!(full.iter().all(|data| data.consumer_data_set == full[0].consumer_data_set), "versions stay: {full:?}");
 }
