@@ -7,6 +7,9 @@ use tokio::time::Instant;
 
 use crate::{DynOffsetStore, OffsetTable};
 
+/// How many offsets a broker is given at once.
+const WRITTEN_AT_ONCE: usize = 256;
+
 /// The progress of one consumer: its table, and the store behind it.
 #[derive(Clone)]
 pub struct Progress {
@@ -77,17 +80,28 @@ impl Progress {
         side_by_side(writes).await.into_iter().flatten().collect()
     }
 
+    /// The first one by itself, so that a broker that is away is asked once; the others side by side, so that what each answer takes
+    /// does not add up.
     async fn write_broker(&self, offsets: Vec<(MessageQueue, u64)>, timeout: Duration) -> Vec<MessageQueue> {
-        let mut failed = Vec::new();
-        let mut first_error = None;
+        let (mut failed, mut first_error) = (Vec::new(), None);
         let deadline = Instant::now() + timeout;
-        for (queue, _) in offsets {
-            // As it is when its turn comes: it may have been stored and handed over while others were written.
-            let Some(offset) = self.with(|table| table.changed_in(&queue)) else { continue };
-            if let Err(error) = self.store_until(deadline, &[(queue.clone(), offset)]).await {
+        let mut waiting = offsets.into_iter();
+        let mut at_once = 1;
+        while !waiting.as_slice().is_empty() {
+            let writes = waiting.by_ref().take(at_once).map(|(queue, _)| -> BoxFuture<'static, _> {
+                let this = self.clone();
+                Box::pin(async move {
+                    // As it is when its turn comes: it may have been stored and handed over while others were written.
+                    let offset = this.with(|table| table.changed_in(&queue))?;
+                    let written = this.store_until(deadline, &[(queue.clone(), offset)]).await;
+                    written.err().map(|error| (queue, error))
+                })
+            });
+            for (queue, error) in side_by_side(writes).await.into_iter().flatten() {
                 first_error.get_or_insert(error);
                 failed.push(queue);
             }
+            at_once = WRITTEN_AT_ONCE;
         }
         self.warn(first_error, &failed);
         failed

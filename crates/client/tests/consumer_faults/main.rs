@@ -6,6 +6,7 @@ mod common;
 mod hand_over;
 mod listeners;
 mod locks;
+mod many_queues;
 mod members;
 mod offsets;
 mod records;
