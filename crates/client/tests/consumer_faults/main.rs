@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod disagreement;
 mod hand_over;
 mod listeners;
 mod locks;
