@@ -53,6 +53,27 @@ async fn r11_a_listener_that_takes_too_long_is_dropped_and_its_message_comes_aga
     assert_eq!(cluster.committed_offset(GROUP, &queue(0)), Some(3));
 }
 
+/// G#1034: the time of a message begins when its listener is called. What waits in the buffer for longer than the
+/// limit is not taken for late: nothing is given back. Seen to fail with a limit that counts from the pull.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_waits_for_its_turn_longer_than_the_limit_is_not_taken_for_late() {
+    let (cluster, log) = (cluster(1).await, Log::default());
+    let (client, _) = client(&cluster, "one").await;
+    fill(&client, &queue(0), 0..10).await;
+    let listener = log.listener("one", |_| async {
+        sleep(5 * SECOND).await;
+        Outcome::consumed()
+    });
+    let builder = consumer(&client).concurrency(1).concurrent(listener).handler_timeout(7 * SECOND);
+    let consumer = builder.build().await.expect("it builds");
+    let took = until(&cluster, || client.metrics().consumed == 10).await;
+    assert!(took >= 50 * SECOND - SECOND / 100, "one after the other: {took:?}");
+    assert!(log.all().iter().all(|handled| !handled.was_dropped && handled.attempt == 1), "{:?}", log.all());
+    assert_eq!((log.count("one"), cluster.requests(Call::SendBack), client.metrics().consume_failed), (10, 0, 0));
+    soon(consumer.shutdown()).await.expect("it ends");
+    assert_eq!(cluster.committed_offset(GROUP, &queue(0)), Some(10));
+}
+
 /// CON-BUG-40, J#3937, J#1190, J#7134, R11, R-I12: health says at which offset it hangs and since when; the other queue goes on, and so does
 /// this one until the span is reached. With the end of the listener all is well again.
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! Push consumers under faults (rows R4, R6, R7, R11, R12, R20 to R22 and R27), in memory and on the paused clock, so that what is
 //! measured is exact. What a group does under random faults is in `histories`.
 
+mod blocking;
 #[path = "../common/mod.rs"]
 mod common;
 mod disagreement;
