@@ -36,6 +36,8 @@ pub(crate) struct Outgoing {
 pub(crate) struct Connection {
     pub(crate) id: u64,
     pub(crate) peer: SocketAddr,
+    /// The name of the connector that opened it.
+    pub(crate) origin: Option<Arc<str>>,
     /// Cancelled when the connection ends, for whatever reason.
     pub(crate) life: CancellationToken,
     /// Cancelled when nothing comes through any more, not even the news that the peer is gone.
@@ -49,11 +51,17 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(id: u64, peer: SocketAddr, life: CancellationToken) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
+    pub(crate) fn new(
+        id: u64,
+        peer: SocketAddr,
+        origin: Option<Arc<str>>,
+        life: CancellationToken,
+    ) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
         let (outbox, receiver) = mpsc::channel(OUTBOX_FRAMES);
         let connection = Self {
             id,
             peer,
+            origin,
             life,
             lost: CancellationToken::new(),
             outbox,
@@ -166,7 +174,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_stops_waiting_for_an_answer_leaves_nothing_behind() {
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let (connection, _outbox) = Connection::new(1, peer, CancellationToken::new());
+        let (connection, _outbox) = Connection::new(1, peer, None, CancellationToken::new());
         let question = GetRoute::new("T");
         let asking = connection.ask(&question);
         assert!(tokio::time::timeout(Duration::from_secs(1), asking).await.is_err());

@@ -127,17 +127,23 @@ impl Fault {
 #[derive(Debug)]
 pub struct Intercepted<'a> {
     broker: Option<&'a str>,
+    origin: Option<&'a str>,
     command: &'a Command,
 }
 
 impl<'a> Intercepted<'a> {
-    pub(crate) fn new(broker: Option<&'a str>, command: &'a Command) -> Self {
-        Self { broker, command }
+    pub(crate) fn new(broker: Option<&'a str>, origin: Option<&'a str>, command: &'a Command) -> Self {
+        Self { broker, origin, command }
     }
 
     /// The broker that got it; `None` for a name server.
     pub fn broker(&self) -> Option<&'a str> {
         self.broker
+    }
+
+    /// Who sent it: the [name](crate::Connector::named) of the connector that opened its connection, if it has one.
+    pub fn origin(&self) -> Option<&'a str> {
+        self.origin
     }
 
     /// Its kind, if it has one.

@@ -46,6 +46,13 @@ impl<'c> BrokerHandle<'c> {
         self.broker.stop();
     }
 
+    /// [Stops](Self::stop) it, and forgets everything that it stores: messages, also those that wait for their time, the offsets and locks
+    /// of groups, half messages. Its topics stay, with as many queues as before. Started again it is another broker under the same name.
+    /// Its slave goes on with what it has copied until it copies again.
+    pub fn erase(&self) {
+        self.broker.erase();
+    }
+
     /// Starts it again on another port; name servers learn it at once. Stops it first, if need be.
     ///
     /// # Errors

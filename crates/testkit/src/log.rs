@@ -212,6 +212,18 @@ impl Log {
         (self.end, self.newest) = (other.end, other.newest);
     }
 
+    /// The same topics without a message.
+    pub(crate) fn emptied(self) -> Self {
+        let mut empty = Self::default();
+        for (name, topic) in &self.topics {
+            empty.set_topic(name, topic.queues.len() as u32, topic.perm);
+            if topic.keeps_batches {
+                empty.keep_batches(name);
+            }
+        }
+        empty
+    }
+
     pub(crate) fn delete_topic(&mut self, name: &str) {
         self.topics.remove(name);
     }

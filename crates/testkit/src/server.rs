@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use ferrocket_protocol::{Command, Frame, RequestCode, limits};
 use parking_lot::Mutex;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
     net::TcpListener,
     sync::{Notify, mpsc},
 };
@@ -23,6 +23,7 @@ use crate::{
     Action, Call, Intercepted,
     answer::{Answer, Handled},
     connection::{Connection, Outgoing},
+    network::Pipe,
     shared::Shared,
 };
 
@@ -97,7 +98,7 @@ struct Door {
     gate: Arc<Gate>,
 }
 
-async fn accept(door: Door, listener: Arc<Mutex<Option<TcpListener>>>, mut pipes: mpsc::Receiver<DuplexStream>) {
+async fn accept(door: Door, listener: Arc<Mutex<Option<TcpListener>>>, mut pipes: mpsc::Receiver<Pipe>) {
     let over_tcp = listener.lock().is_some();
     loop {
         let accepted = poll_fn(|cx| match &*listener.lock() {
@@ -109,7 +110,7 @@ async fn accept(door: Door, listener: Arc<Mutex<Option<TcpListener>>>, mut pipes
                 None => return,
                 Some(Ok((stream, peer))) => {
                     let _ = stream.set_nodelay(true);
-                    door.enter(stream, peer);
+                    door.enter(stream, peer, None);
                 }
                 Some(Err(error)) => {
                     // Out of file descriptors, say: wait instead of spinning.
@@ -119,7 +120,7 @@ async fn accept(door: Door, listener: Arc<Mutex<Option<TcpListener>>>, mut pipes
             },
             Some(pipe) = pipes.recv() => {
                 let port = 49_152 + (door.shared.next_number() % 16_000) as u16;
-                door.enter(pipe, SocketAddr::new(LOOPBACK, port));
+                door.enter(pipe.stream, SocketAddr::new(LOOPBACK, port), pipe.origin);
             }
             // In memory, and the server is gone.
             else => return,
@@ -128,9 +129,9 @@ async fn accept(door: Door, listener: Arc<Mutex<Option<TcpListener>>>, mut pipes
 }
 
 impl Door {
-    fn enter<S: AsyncRead + AsyncWrite + Send + 'static>(&self, stream: S, peer: SocketAddr) {
+    fn enter<S: AsyncRead + AsyncWrite + Send + 'static>(&self, stream: S, peer: SocketAddr, origin: Option<Arc<str>>) {
         let life = self.life.child_token();
-        let (connection, outbox) = Connection::new(self.shared.next_number(), peer, life.clone());
+        let (connection, outbox) = Connection::new(self.shared.next_number(), peer, origin, life.clone());
         let (mut reader, mut writer) = tokio::io::split(stream);
         let guest = Guest {
             shared: self.shared.clone(),
@@ -256,7 +257,11 @@ impl Guest {
         if self.connection.is_closing() {
             return;
         }
-        let verdict = self.shared.faults.judge(&Intercepted::new(self.service.broker(), &command));
+        let verdict = self.shared.faults.judge(&Intercepted::new(
+            self.service.broker(),
+            self.connection.origin.as_deref(),
+            &command,
+        ));
         let reply = Reply { connection: self.connection.clone(), opaque: command.opaque, mute: command.is_one_way() };
         let handled = match &verdict.action {
             Action::Answer(code, remark) => Some(Answer::refusal(*code, remark).into()),

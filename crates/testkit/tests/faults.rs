@@ -6,13 +6,14 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{BufMut, BytesMut};
 use client::{Client, bodies, in_memory, long_pull, send_request, soon};
-use ferrocket_model::OffsetId;
+use ferrocket_model::{MessageQueue, OffsetId};
 use ferrocket_protocol::{
     HeaderFormat, RequestHead, ResponseCode,
     body::LockData,
     encode_request,
     request::{
-        EndTransaction, GetRoute, LockBatch, RecallMessage, SendForm, SendMessage, TransactionEnding, UnlockBatch,
+        CommitOffset, EndTransaction, GetRoute, LockBatch, RecallMessage, SendBack, SendForm, SendMessage,
+        TransactionEnding, UnlockBatch,
     },
 };
 use ferrocket_testkit::{Action, Call, Fault, TestCluster};
@@ -122,6 +123,46 @@ async fn a_hook_sees_every_request_and_decides() {
     assert_eq!(names.call(&GetRoute::new("Orders")).await, Err(ResponseCode::SYSTEM_BUSY));
     let mut client = Client::to_broker(&cluster).await;
     assert!(client.send("Orders", 0, "a", "1").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_hook_hears_which_connector_a_request_came_from() {
+    let cluster = in_memory().await;
+    let origins = Arc::new(Mutex::new(Vec::new()));
+    let log = origins.clone();
+    cluster.intercept(move |request| {
+        log.lock().push(request.origin().map(str::to_owned));
+        Action::Pass
+    });
+    let address = cluster.broker("broker-0").address();
+    let mut named = Client::over(cluster.connector().named("one").connect(&address).await.unwrap());
+    named.send("Orders", 0, "a", "1").await.unwrap();
+    Client::to_broker(&cluster).await.send("Orders", 0, "a", "2").await.unwrap();
+    assert_eq!(*origins.lock(), [Some("one".to_owned()), None]);
+}
+
+/// R7. Seen to fail where the log, the offsets, or what waits for its time is kept.
+#[tokio::test(start_paused = true)]
+async fn an_erased_broker_has_its_topics_and_nothing_else() {
+    let builder = TestCluster::builder().in_memory().topic("Orders", 2).retry_delay(Duration::from_secs(10));
+    let cluster = builder.start().await.unwrap();
+    let mut client = Client::to_broker(&cluster).await;
+    client.join("c1", "shop", "Orders", "*").await;
+    client.send("Orders", 0, "a", "old").await.unwrap();
+    client.call(&SendBack::new(0, "shop", 0, false)).await.unwrap();
+    client.call(&CommitOffset::new(1u64, "shop", 0u32, "Orders")).await.unwrap();
+    cluster.broker("broker-0").erase();
+    assert!(!cluster.broker("broker-0").is_running());
+    cluster.broker("broker-0").restart().await.unwrap();
+    let mut client = Client::to_broker(&cluster).await;
+    client.join("c1", "shop", "Orders", "*").await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(cluster.messages("Orders").is_empty() && cluster.messages("%RETRY%shop").is_empty());
+    assert_eq!(cluster.committed_offset("shop", &MessageQueue::new("Orders", "broker-0", 0)), None);
+    let moved = client.pull("shop", "Orders", 1).await.unwrap();
+    assert_eq!((moved.code, moved.next_offset), (ResponseCode::PULL_OFFSET_MOVED, 0));
+    let first = client.send("Orders", 0, "a", "new").await.unwrap();
+    assert_eq!((first.queue_offset, client.send("Orders", 1, "a", "new").await.unwrap().queue_offset), (0, 0));
 }
 
 #[tokio::test]

@@ -137,7 +137,7 @@ impl Broker {
         };
         let place = Place { queue_offset: state.timers.next_offset(level), commit_log_offset };
         let Some(out_ms) = out_ms else {
-            self.store_later(delay.wait(), draft.clone());
+            self.store_later(state, delay.wait(), draft.clone());
             return Ok((place, None));
         };
         let number = self.shared.next_number();

@@ -83,6 +83,8 @@ struct State {
     beats: HashMap<u64, Instant>,
     transactions: Transactions,
     timers: Timers,
+    /// How often it was erased: what waited before that is not stored any more.
+    lives: u64,
     /// The address that is written into records.
     host: Option<SocketAddr>,
 }
@@ -174,6 +176,17 @@ impl Broker {
         state.producers.forget();
         state.beats.clear();
         state.locks = Locks::default();
+        drop(state);
+        self.shared.observer.ring();
+    }
+
+    /// Stops it, and forgets what it stores; see [`BrokerHandle::erase`](crate::BrokerHandle::erase).
+    pub(crate) fn erase(&self) {
+        self.stop();
+        let mut state = self.state.lock();
+        let (lives, host) = (state.lives + 1, state.host);
+        let log = std::mem::take(&mut state.log).emptied();
+        *state = State { log, lives, host, ..State::default() };
         drop(state);
         self.shared.observer.ring();
     }
@@ -271,12 +284,16 @@ impl Broker {
     }
 
     /// Stores a message after a delay. The topic may be gone by then, and the message with it.
-    fn store_later(self: &Arc<Self>, delay: std::time::Duration, draft: Draft) {
+    fn store_later(self: &Arc<Self>, state: &State, delay: std::time::Duration, draft: Draft) {
         // Weak, or the cluster would keep itself alive.
-        let broker = Arc::downgrade(self);
+        let (broker, lives) = (Arc::downgrade(self), state.lives);
         self.shared.schedule.after(delay, move || {
             let Some(broker) = broker.upgrade() else { return };
-            broker.store(&mut broker.state.lock(), &draft);
+            let mut state = broker.state.lock();
+            if state.lives == lives {
+                broker.store(&mut state, &draft);
+            }
+            drop(state);
             broker.shared.observer.ring();
         });
     }

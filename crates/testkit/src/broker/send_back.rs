@@ -77,7 +77,7 @@ impl Broker {
             properties::set(&mut draft.properties, name::DELAY, &level.to_string());
             properties::set(&mut draft.properties, name::REAL_TOPIC, &draft.topic);
             properties::set(&mut draft.properties, name::REAL_QID, "0");
-            self.store_later(self.shared.settings.retry_delay(level), draft);
+            self.store_later(&state, self.shared.settings.retry_delay(level), draft);
         }
         Answer::success()
     }
