@@ -34,7 +34,7 @@ fn disagree(cluster: &TestCluster, members: [&Client; 2]) -> Arc<AtomicBool> {
         }
         // Out of step with members and topics, which ask in turn.
         let asked = asked.fetch_add(1, Ordering::SeqCst);
-        let Some(list) = lists.get(asked.wrapping_mul(0x9E37_79B9) >> 16 & 3) else { return Action::Pass };
+        let Some(list) = lists.get(asked.wrapping_mul(0x9E37_79B9) as u32 as usize >> 30) else { return Action::Pass };
         let list = ConsumerList { consumer_id_list: list.clone() };
         let (opaque, mut frame) = (request.command().opaque, BytesMut::new());
         let (code, json) = (ResponseCode::SUCCESS, HeaderFormat::Json);
