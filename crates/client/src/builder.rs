@@ -7,6 +7,8 @@ use ferrocket_remoting_backend::{
 };
 use ferrocket_route::{Budget, RouteTable, Stack};
 
+#[cfg(feature = "trace")]
+use crate::client::start_tracer;
 use crate::{Client, identity};
 
 /// Options of a client. Nothing runs before `connect`.
@@ -284,12 +286,14 @@ impl ClientBuilder {
             budget: Arc::new(Budget::new(self.max_buffer_bytes)),
             request_timeout: self.request_timeout,
         };
+        #[cfg(feature = "trace")]
+        let tracer = self.trace.map(|trace| start_tracer(&stack, trace)).transpose()?;
         Ok(Client::new(
             stack,
             remoting,
             self.shutdown_timeout,
             #[cfg(feature = "trace")]
-            self.trace,
+            tracer,
         ))
     }
 

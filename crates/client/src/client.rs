@@ -41,12 +41,12 @@ impl Client {
         stack: Stack,
         remoting: Arc<RemotingBackend>,
         shutdown_timeout: Duration,
-        #[cfg(feature = "trace")] trace: Option<ferrocket_trace::MessageTrace>,
+        #[cfg(feature = "trace")] tracer: Option<Arc<ferrocket_trace::Tracer>>,
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 #[cfg(feature = "trace")]
-                tracer: trace.map(|trace| start_tracer(&stack, trace)),
+                tracer,
                 stack,
                 remoting,
                 shutdown_timeout,
@@ -257,12 +257,15 @@ impl Client {
 
 /// Records of message trace go through a producer of their own, that ends after all others.
 #[cfg(feature = "trace")]
-fn start_tracer(stack: &Stack, trace: ferrocket_trace::MessageTrace) -> Arc<ferrocket_trace::Tracer> {
+pub(crate) fn start_tracer(
+    stack: &Stack,
+    trace: ferrocket_trace::MessageTrace,
+) -> Result<Arc<ferrocket_trace::Tracer>, SetupError> {
     use ferrocket_backend::{Managed, Scope};
     let own = Stack { scope: Arc::new(Scope::new()), ..stack.clone() };
-    let tracer = Arc::new(ferrocket_trace::Tracer::start(trace, Producer::builder(own, TRACE_GROUP)));
+    let tracer = Arc::new(ferrocket_trace::Tracer::start(trace, Producer::builder(own, TRACE_GROUP))?);
     stack.scope.add(&(tracer.clone() as Arc<dyn Managed>));
-    tracer
+    Ok(tracer)
 }
 
 async fn end(stack: Stack, deadline: Duration) -> Vec<Leftover> {

@@ -52,7 +52,7 @@ impl Traced {
         let stack = Stack::new(Arc::new(RemotingBackend::start(config).unwrap()));
         // What it sends is read here as it is stored.
         let tracers = Producer::builder(stack.clone(), TRACERS).compression(Compression::off());
-        let tracer = Arc::new(Tracer::start(trace.topic(TRACES), tracers));
+        let tracer = Arc::new(Tracer::start(trace.topic(TRACES), tracers).unwrap());
         let producer = Producer::builder(stack.clone(), "shop").interceptor((*tracer).clone()).build().await.unwrap();
         Self { cluster, stack, tracer, producer }
     }
@@ -237,4 +237,19 @@ async fn the_metrics_of_a_client_count_records_that_were_lost() {
     let metrics = client.metrics();
     assert!(metrics.trace_lost > 0, "{metrics:?}");
     assert_eq!(metrics.trace_lost + metrics.trace_dropped, 100, "{metrics:?}");
+}
+
+/// A tracer that cannot work is not started: the option is named, and what is wrong with it.
+#[tokio::test]
+async fn what_cannot_work_is_refused_at_the_start() {
+    let Traced { stack, .. } = Traced::start(MessageTrace::default()).await;
+    for (trace, problem) in [
+        (MessageTrace::default().queue(0), "a queue of 0 would drop every record"),
+        (MessageTrace::default().batch(21), "a batch of 21 records; 1 to 20 go into a message"),
+        (MessageTrace::default().topic("no blanks"), "topic \"no blanks\" cannot be used"),
+    ] {
+        let error = Tracer::start(trace, Producer::builder(stack.clone(), TRACERS)).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("message_trace") && text.contains(problem), "{text}");
+    }
 }

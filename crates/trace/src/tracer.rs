@@ -10,7 +10,7 @@ use std::{
 };
 
 use ferrocket_backend::{BoxFuture, Ending, Leftover, Managed, Stage, spawn};
-use ferrocket_model::{OffsetId, SendReceipt, SendStatus, properties::name};
+use ferrocket_model::{Failure, OffsetId, SendReceipt, SendStatus, SetupError, properties::name};
 use ferrocket_producer::{ProducerBuilder, ProducerInterceptor, SendContext, SendError, TransactionEnd};
 use parking_lot::Mutex;
 use tokio::{
@@ -109,20 +109,24 @@ struct Task {
 }
 
 impl Tracer {
-    /// Starts the task that sends records, with a producer of this builder. Numbers out of their range are brought into it; to a
-    /// topic that cannot be, no record gets.
+    /// Starts the task that sends records, with a producer of this builder.
+    ///
+    /// # Errors
+    ///
+    /// When an option cannot work.
     ///
     /// # Panics
     ///
     /// Outside of a runtime.
-    pub fn start(options: MessageTrace, producer: ProducerBuilder) -> Self {
-        let options = options.within_limits();
+    pub fn start(options: MessageTrace, producer: ProducerBuilder) -> Result<Self, SetupError> {
+        let wrong = |problem| Failure::invalid_argument("start message trace", problem).with_option("message_trace");
+        options.check().map_err(wrong)?;
         let (sender, receiver) = mpsc::channel(options.queue);
         let shared = Arc::new(Shared::default());
         let topic = options.topic.clone();
         let handle = spawn(Box::pin(dispatch::run(options, producer, receiver, shared.clone())));
         let task = Arc::new(Task { handle: Mutex::new(Some(handle)), ending: Ending::new() });
-        Self { topic, run: fastrand::u64(..), queue: sender, shared, task }
+        Ok(Self { topic, run: fastrand::u64(..), queue: sender, shared, task })
     }
 
     /// Counters. Without I/O.
