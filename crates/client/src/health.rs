@@ -143,6 +143,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Adds up what several producers know of one topic and outcome.
+    #[cfg(feature = "remoting")]
     pub(crate) fn merge_latencies(&mut self) {
         self.send_latency.sort_by(|one, two| (&one.topic, one.outcome).cmp(&(&two.topic, two.outcome)));
         self.send_latency.dedup_by(|next, kept| {
