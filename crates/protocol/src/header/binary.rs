@@ -64,7 +64,12 @@ impl BinarySink<'_> {
 
     #[inline(never)]
     fn long_number(&mut self, name: &'static str, value: i64) {
-        self.text(name, itoa::Buffer::new().format(value));
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(value).as_bytes();
+        match (name.as_bytes(), digits.len()) {
+            ([letter], length @ 0..256) => self.tail.put_both(&[0, 1, *letter, 0, 0, 0, length as u8], digits),
+            (name, _) => self.long_text(name, digits),
+        }
     }
 }
 
@@ -82,8 +87,10 @@ impl FieldSink for BinarySink<'_> {
     }
 
     fn number(&mut self, name: &'static str, value: i64) {
-        match (name.as_bytes(), u8::try_from(value)) {
-            ([letter], Ok(digit @ 0..=9)) => self.tail.put_array(&[0, 1, *letter, 0, 0, 0, 1, b'0' + digit]),
+        match name.as_bytes() {
+            [letter] if (0..10).contains(&value) => {
+                self.tail.put_array(&[0, 1, *letter, 0, 0, 0, 1, b'0' + value as u8]);
+            }
             _ => self.long_number(name, value),
         }
     }
