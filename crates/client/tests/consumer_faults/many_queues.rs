@@ -55,10 +55,10 @@ async fn r12_a_silent_broker_of_many_queues_holds_up_nothing_of_the_other_one_an
         offset += 1;
         let stored = || cluster.committed(GROUP, "Orders") == offset;
         let took = until(&cluster, stored).await;
-        assert!(took <= 4 * SECOND + SECOND / 10, "round {round}: stored after {took:?}");
+        assert!(took <= SECOND + SECOND / 10, "round {round}: stored after {took:?}");
         round += 1;
     }
-    assert!(round >= 15, "{round} rounds in a minute");
+    assert!(round >= 50, "{round} rounds in a minute");
 
     no_stores.remove();
     no_pulls.remove();
