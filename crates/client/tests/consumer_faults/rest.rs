@@ -2,10 +2,10 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use ferrocket::consumer::Fixed;
+use ferrocket::{Outcome, consumer::Fixed};
 use ferrocket_protocol::body::HeartbeatData;
 use ferrocket_testkit::{Action, Call, TestCluster};
 use parking_lot::Mutex;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     common::{SECOND, soon},
-    members::{Log, client, cluster, consumer, fill, owned, queue, until, until_owned},
+    members::{GROUP, Log, client, cluster, consumer, fill, owned, queue, until, until_owned},
 };
 
 /// CON-BUG-47: when nothing changes, a round of rebalancing comes every 20 s and no sooner, also where it is paused, where queues are
@@ -55,6 +55,48 @@ async fn a_group_at_rest_asks_who_is_in_it_every_20_s_only() {
         until(&cluster, || log.count("one") == 5).await;
         soon(consumer.shutdown()).await.expect("it ends");
     }
+}
+
+/// A#459: a queue that rests, and one that has been suspended for so long that nothing of it is pulled any more, stay where they are for
+/// an hour, with their locks, and are as quick as ever afterwards. Seen to fail with a queue that is given up when its last pull is two
+/// minutes old.
+#[tokio::test(start_paused = true)]
+async fn orderly_queues_that_rest_or_are_suspended_for_an_hour_are_not_given_up() {
+    let (cluster, log) = (cluster(2).await, Log::default());
+    let (client, _wire) = client(&cluster, "one").await;
+    let (heals, changes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (is_well, counted) = (heals.clone(), changes.clone());
+    let listener = log.listener("one", move |message| {
+        let fails = *message.queue() == queue(1) && !is_well.load(Ordering::SeqCst);
+        async move { if fails { Outcome::retry("not yet") } else { Outcome::consumed() } }
+    });
+    let builder = consumer(&client).queue_buffer(10).pull_batch(10);
+    let builder = builder.on_assignment(move |_| _ = counted.fetch_add(1, Ordering::SeqCst)).orderly(listener);
+    let consumer = builder.suspend(10 * SECOND).build().await.expect("it builds");
+    until_owned(&cluster, &consumer, 2).await;
+    fill(&client, &queue(1), 0..50).await;
+    until(&cluster, || log.count("one") > 0).await;
+    sleep(60 * SECOND).await;
+    let (before, attempts, pulls) = (changes.load(Ordering::SeqCst), log.count("one"), cluster.requests(Call::Pull));
+    let began = Instant::now();
+    while began.elapsed() < 3600 * SECOND {
+        let holders = [0, 1].map(|id| cluster.lock_holder(GROUP, &queue(id)));
+        assert!(holders.iter().all(|holder| holder.as_deref() == Some(client.client_id())), "{holders:?}");
+        assert_eq!(owned(&consumer), 2);
+        sleep(SECOND).await;
+    }
+    assert_eq!(changes.load(Ordering::SeqCst), before);
+    let attempts = log.count("one") - attempts;
+    assert!((355..=361).contains(&attempts), "one every 10 s: {attempts}");
+    let pulls = cluster.requests(Call::Pull) - pulls;
+    assert!((2 * 230..=2 * 241).contains(&pulls), "of the queue that rests and of the retry topic: {pulls}");
+
+    fill(&client, &queue(0), 0..1).await;
+    let took = until(&cluster, || client.metrics().consumed == 1).await;
+    assert!(took <= SECOND / 10, "{took:?}");
+    heals.store(true, Ordering::SeqCst);
+    let took = until(&cluster, || client.metrics().consumed == 51).await;
+    assert!(took <= 10 * SECOND + SECOND / 10, "{took:?}");
 }
 
 /// The heartbeats of one client that the servers got since.
