@@ -8,13 +8,17 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use ferrocket::{Client, ClientBuilder};
 use ferrocket_testkit::TestCluster;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
 
 use super::soon;
 
@@ -27,6 +31,14 @@ pub(crate) struct Wire {
     read: AtomicUsize,
     dials: AtomicUsize,
     line: Mutex<Line>,
+    slow: Mutex<Option<Slow>>,
+}
+
+/// How fast all connections together bring what is read.
+struct Slow {
+    bytes_per_second: usize,
+    /// When the line has room for more.
+    free: Instant,
 }
 
 /// What happens to all connections at once.
@@ -102,6 +114,29 @@ impl Wire {
         line.wake();
     }
 
+    /// From now on all connections together bring so many bytes a second.
+    pub(crate) fn slow_down(&self, bytes_per_second: usize) {
+        *self.slow.lock() = Some(Slow { bytes_per_second, free: Instant::now() });
+    }
+
+    /// How many bytes may come now, or when some may.
+    fn room(&self) -> Result<usize, Instant> {
+        match &*self.slow.lock() {
+            None => Ok(usize::MAX),
+            Some(slow) if slow.free <= Instant::now() => Ok((slow.bytes_per_second / 50).max(1)),
+            Some(slow) => Err(slow.free),
+        }
+    }
+
+    /// So many bytes came.
+    fn took(&self, bytes: usize) {
+        self.read.fetch_add(bytes, Ordering::SeqCst);
+        if let Some(slow) = &mut *self.slow.lock() {
+            slow.free =
+                slow.free.max(Instant::now()) + Duration::from_secs(1) * bytes as u32 / slow.bytes_per_second as u32;
+        }
+    }
+
     pub(crate) fn is_frozen(&self) -> bool {
         self.line.lock().is_frozen
     }
@@ -151,6 +186,8 @@ struct Cable {
     generation: usize,
     ends: Arc<Ends>,
     wire: Arc<Wire>,
+    /// Until a slow line has room.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Cable {
@@ -171,10 +208,22 @@ impl AsyncRead for Cable {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.ends.reader.register(cx.waker());
         ready!(self.poll_moves())?;
-        let before = buffer.filled().len();
-        let read = self.stream()?.poll_read(cx, buffer);
-        self.wire.read.fetch_add(buffer.filled().len() - before, Ordering::SeqCst);
-        read
+        let room = loop {
+            match self.wire.room() {
+                Ok(room) => break room,
+                Err(free) => {
+                    let pause = self.pause.insert(Box::pin(sleep_until(free)));
+                    ready!(pause.as_mut().poll(cx));
+                }
+            }
+        };
+        let room = room.min(buffer.remaining());
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
+        ready!(self.stream()?.poll_read(cx, &mut part))?;
+        let bytes = part.filled().len();
+        buffer.advance(bytes);
+        self.wire.took(bytes);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -217,7 +266,13 @@ pub(crate) fn wired(cluster: &TestCluster) -> (ClientBuilder, Arc<Wire>) {
             if is_unplugged {
                 return Err(io::ErrorKind::NetworkUnreachable.into());
             }
-            Ok::<_, io::Error>(Cable { stream: Some(connector.connect(&address).await?), generation, ends, wire })
+            Ok::<_, io::Error>(Cable {
+                stream: Some(connector.connect(&address).await?),
+                generation,
+                ends,
+                wire,
+                pause: None,
+            })
         }
     });
     (client, wire)

@@ -18,3 +18,4 @@ mod retries;
 mod routes;
 mod server_side;
 mod shutdown;
+mod slow_line;

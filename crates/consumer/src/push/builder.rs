@@ -199,7 +199,7 @@ impl<L> PushConsumerBuilder<L> {
         self.set(|settings| settings.strategy = Arc::new(strategy))
     }
 
-    /// How many messages one pull may bring, 1 to 1,024. Default: 32.
+    /// How many messages one pull may bring, 1 to 1,024. Default: 32. Where answers do not come in time, pulls ask for less for a while.
     #[doc(alias = "pullBatchSize")]
     pub fn pull_batch(self, messages: u32) -> Self {
         self.set(|settings| settings.options.pull_batch = messages)

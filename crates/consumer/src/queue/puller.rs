@@ -17,6 +17,9 @@ use crate::{QueueState, core::Core, interceptor, rebalance};
 
 /// How long a broker may hold a pull while there is nothing new.
 const LONG_POLL: Duration = Duration::from_secs(15);
+/// A pull whose answer comes within this time may ask for more again. After one whose answer does not come in time it asks for half as
+/// much: the line may be too slow for what all queues ask for, and what comes too late is thrown away.
+const QUICK: Duration = Duration::from_secs(5);
 /// After a refusal that time may heal.
 const REFUSED_PAUSE: Duration = Duration::from_millis(500);
 /// After a refusal that needs a person.
@@ -38,6 +41,7 @@ pub(crate) fn run(core: Arc<Core>, queue: Arc<Queue>, offset: u64) -> BoxFuture<
 
 /// Pulls until the broker says another place, and gives that back.
 async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
+    let mut batch = core.options.pull_batch;
     loop {
         wait_for_room(core, queue).await;
         let Some(subscription) = core.subscriptions.of(queue.id().topic()) else {
@@ -56,7 +60,7 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
             subscription: &subscription,
             offset,
             commit,
-            max_messages: core.options.pull_batch,
+            max_messages: batch,
             // A broker that was away answers at once that it is back, and holds the next one.
             wait: if queue.away_since().is_some() { Duration::ZERO } else { LONG_POLL },
         };
@@ -69,6 +73,9 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
                     core.progress.with(|table| table.written(queue.id(), commit));
                 }
                 queue.set_state(QueueState::Running);
+                if began.elapsed() < QUICK {
+                    batch = batch.saturating_mul(2).min(core.options.pull_batch);
+                }
                 if pulled.outcome == PullOutcome::Moved {
                     tracing::warn!(
                         group = %core.group, queue = %queue.id(),
@@ -84,6 +91,9 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
             }
             Err(failure) => {
                 tracing::debug!(queue = %queue.id(), %failure, "a pull failed");
+                if failure.kind() == ErrorKind::Timeout {
+                    batch = (batch / 2).max(1);
+                }
                 tokio::time::sleep(note(core, queue, &failure, offset).await).await;
             }
         }
