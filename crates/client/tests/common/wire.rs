@@ -12,7 +12,7 @@ use std::{
 };
 
 use ferrocket::{Client, ClientBuilder};
-use ferrocket_testkit::TestCluster;
+use ferrocket_testkit::{Connector, TestCluster};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::{
@@ -251,7 +251,12 @@ impl AsyncWrite for Cable {
 
 /// Makes clients of the cluster, all over one wire.
 pub(crate) fn wired(cluster: &TestCluster) -> (ClientBuilder, Arc<Wire>) {
-    let (connector, wire) = (cluster.connector(), Arc::new(Wire::default()));
+    wired_over(cluster, cluster.connector())
+}
+
+/// The same with a connector of the cluster.
+pub(crate) fn wired_over(cluster: &TestCluster, connector: Connector) -> (ClientBuilder, Arc<Wire>) {
+    let wire = Arc::new(Wire::default());
     let dialing = wire.clone();
     let client = Client::builder().name_servers(cluster.name_servers()).dialer(move |address: String| {
         let (connector, wire) = (connector.clone(), dialing.clone());

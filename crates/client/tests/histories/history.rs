@@ -1,7 +1,7 @@
 //! What happened in a run, and what may not have.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt::Display,
     time::Duration,
 };
@@ -11,8 +11,10 @@ use ferrocket::{MessageQueue, ReceivedMessage};
 use ferrocket_testkit::TestCluster;
 use tokio::time::Instant;
 
-/// One message in one queue.
-type Place = (MessageQueue, u64);
+use crate::{
+    ledger::{Ledger, Place},
+    lives::Lives,
+};
 
 /// Everything that a run did, in order.
 pub(crate) struct History {
@@ -23,12 +25,14 @@ pub(crate) struct History {
     calls: HashMap<String, u64>,
     /// Bodies that a listener handled, and how often.
     pub(crate) handled: BTreeMap<String, usize>,
-    /// Places that were handled, or that their broker has taken back, and when.
-    settled: HashMap<Place, usize>,
-    /// Where the messages lie that a listener saw, by broker and offset in its commit log.
-    places: HashMap<(String, i64), Place>,
-    /// Offsets that reached a broker, and when.
-    commits: Vec<(MessageQueue, u64, usize)>,
+    /// What became of each message.
+    ledger: Ledger,
+    lives: Lives,
+    /// Bodies that were stored on a broker that is gone, and dead letters that were.
+    gone: BTreeSet<String>,
+    gone_dead: BTreeSet<String>,
+    /// Where the messages lie that a listener saw, by broker, the number of its log, and offset in that.
+    places: HashMap<(String, usize, i64), Place>,
     /// Who handles a message of a queue right now, for kinds that keep an order.
     running: HashMap<MessageQueue, Vec<usize>>,
     /// Until then two members may hold one lock: its broker has forgotten it with a restart (CON-BUG-33), and who had it cannot have
@@ -56,9 +60,11 @@ impl History {
             sent: BTreeSet::new(),
             calls: HashMap::new(),
             handled: BTreeMap::new(),
-            settled: HashMap::new(),
+            ledger: Ledger::default(),
+            lives: Lives::default(),
+            gone: BTreeSet::new(),
+            gone_dead: BTreeSet::new(),
             places: HashMap::new(),
-            commits: Vec::new(),
             running: HashMap::new(),
             excused_until: None,
             excused: 0,
@@ -91,7 +97,9 @@ impl History {
     }
 
     /// A listener begins, where an order is kept: alone, and after everything before it.
-    pub(crate) fn begins_in_order(&mut self, member: usize, queue: &MessageQueue, offset: u64) {
+    pub(crate) fn begins_in_order(&mut self, member: usize, message: &ReceivedMessage) {
+        let place = self.place_of(message);
+        let queue = &place.queue;
         let running = self.running.entry(queue.clone()).or_default();
         match running.first() {
             Some(_) if self.excused_until.is_some_and(|until| Instant::now() < until) => self.excused += 1,
@@ -104,9 +112,8 @@ impl History {
             None => {}
         }
         running.push(member);
-        let missing = (0..offset).find(|before| !self.settled.contains_key(&(queue.clone(), *before)));
-        if let Some(missing) = missing {
-            self.broken.push(format!("R-I5: {queue} {offset} is handed out before {missing} was settled"));
+        if let Some(missing) = self.ledger.open_before(&place) {
+            self.broken.push(format!("R-I5: {queue} {} is handed out before {missing} was settled", place.offset));
         }
     }
 
@@ -132,8 +139,12 @@ impl History {
     pub(crate) fn seen(&mut self, member: usize, message: &ReceivedMessage) {
         let (queue, offset, attempt) = (message.queue(), message.offset(), message.attempt());
         self.detail(format_args!("member {member} sees {queue} {offset}: {}, attempt {attempt}", body_of(message)));
-        let broker = message.queue().broker().to_string();
-        self.places.insert((broker, message.commit_log_offset()), (message.queue().clone(), message.offset()));
+        let place = self.place_of(message);
+        self.places.insert((queue.broker().to_string(), place.life, message.commit_log_offset()), place);
+    }
+
+    fn place_of(&self, message: &ReceivedMessage) -> Place {
+        Place { queue: message.queue().clone(), life: self.lives.of(message), offset: message.offset() }
     }
 
     /// What a listener draws for a message: the same for the n-th time that it is handed out, whoever handles it and whenever.
@@ -148,55 +159,120 @@ impl History {
     /// A listener is done with a message.
     pub(crate) fn handled(&mut self, message: &ReceivedMessage) {
         *self.handled.entry(body_of(message)).or_default() += 1;
-        self.settle((message.queue().clone(), message.offset()));
+        self.settle(self.place_of(message));
     }
 
     /// A broker takes a message back that failed: it comes again, or is a dead letter.
     pub(crate) fn given_back(&mut self, broker: &str, commit_log_offset: i64) {
-        match self.places.get(&(broker.to_owned(), commit_log_offset)).cloned() {
+        let life = self.lives.now(broker);
+        let find = |life| self.places.get(&(broker.to_owned(), life, commit_log_offset)).cloned();
+        match find(life) {
             Some(place) => self.settle(place),
+            // It does not know that one: the message is gone with its log.
+            None if (0..life).any(|life| find(life).is_some()) => {}
             None => self.broken.push(format!("{broker} got {commit_log_offset} back, which no listener has seen")),
         }
     }
 
     fn settle(&mut self, place: Place) {
-        self.detail(format_args!("{} {} is settled", place.0, place.1));
+        self.detail(format_args!("{} {} is settled", place.queue, place.offset));
         let now = self.tick();
-        self.settled.entry(place).or_insert(now);
+        self.ledger.settle(place, now);
+    }
+
+    /// Somebody asks where a queue begins.
+    pub(crate) fn reads(&mut self, who: usize, queue: &MessageQueue) {
+        self.lives.reads(who, queue);
     }
 
     /// An offset reaches a broker.
-    pub(crate) fn commits(&mut self, queue: MessageQueue, offset: u64) {
-        self.detail(format_args!("{queue} is committed at {offset}"));
+    pub(crate) fn commits(&mut self, who: usize, queue: MessageQueue, offset: u64) {
+        self.detail(format_args!("{queue} is committed at {offset} by {who}"));
         let now = self.tick();
-        self.commits.push((queue, offset, now));
+        if self.lives.commits(who, &queue, offset) {
+            let life = self.lives.now(queue.broker().as_str());
+            self.ledger.commit(queue, life, offset, now);
+        }
     }
 
-    /// Bodies that were confirmed and are neither handled nor dead letters.
-    pub(crate) fn missing(&self, cluster: &TestCluster, dead_letters: &str) -> Vec<String> {
-        let dead: BTreeSet<_> = cluster.messages(dead_letters).iter().map(body_of).collect();
-        self.sent.iter().filter(|body| !self.handled.contains_key(*body) && !dead.contains(*body)).cloned().collect()
+    /// A pull reaches a broker. `end` says where the queue ends.
+    pub(crate) fn pulls(&mut self, who: usize, queue: &MessageQueue, offset: u64, end: impl FnOnce() -> u64) {
+        if let Some(to) = self.lives.pulls(who, queue, offset, end) {
+            self.jump(queue, to, format_args!("member {who} cannot know that the log is another"));
+        }
+    }
+
+    /// What is below is passed over, by no fault of the client's.
+    fn jump(&mut self, queue: &MessageQueue, to: u64, why: impl Display) {
+        self.detail(format_args!("{queue} jumps to {to}: {why}"));
+        let (life, now) = (self.lives.now(queue.broker().as_str()), self.tick());
+        self.ledger.jump(queue, life, to, now);
+    }
+
+    /// A broker is about to be replaced by an empty one. What was promised of its log is held against what happened until now.
+    pub(crate) fn loses_log(&mut self, broker: &str, port: u16, cluster: &TestCluster, topics: &Topics) {
+        let is_there = |message: &ReceivedMessage| message.queue().broker().as_str() == broker;
+        let messages = topics.messages(cluster).into_iter().filter(is_there);
+        let messages: Vec<_> = messages.collect();
+        let early = self.early_commits(&messages);
+        self.broken.extend(early);
+        self.gone.extend(messages.iter().map(body_of));
+        let dead = cluster.messages(topics.dead_letters);
+        self.gone_dead.extend(dead.iter().filter(|message| is_there(message)).map(body_of));
+        self.lives.end(broker, port);
+    }
+
+    /// Bodies that were confirmed and are neither handled nor dead letters, nor lost with a broker or passed over by an order.
+    pub(crate) fn missing(&self, cluster: &TestCluster, topics: &Topics) -> Vec<String> {
+        let dead: BTreeSet<_> = cluster.messages(topics.dead_letters).iter().map(body_of).collect();
+        let is_done =
+            |body: &&String| self.handled.contains_key(*body) || dead.contains(*body) || self.gone_dead.contains(*body);
+        let missing: Vec<_> = self.sent.iter().filter(|body| !is_done(body)).cloned().collect();
+        if missing.is_empty() || self.gone.is_empty() && self.ledger.passed_over() == 0 {
+            return missing;
+        }
+        let mut copies: HashMap<String, Vec<Place>> = HashMap::new();
+        for message in topics.messages(cluster) {
+            copies.entry(body_of(&message)).or_default().push(self.place_of(&message));
+        }
+        let is_excused = |body: &String| {
+            let copies = copies.get(body).map(Vec::as_slice).unwrap_or_default();
+            let nobody_owes = |place: &Place| self.ledger.is_settled(place) || self.ledger.is_excused(place);
+            let is_passed = copies.iter().any(|place| self.ledger.is_excused(place));
+            (is_passed || self.gone.contains(body)) && copies.iter().all(nobody_owes)
+        };
+        missing.into_iter().filter(|body| !is_excused(body)).collect()
+    }
+
+    /// How many messages were passed over, and how many were lost with their brokers.
+    pub(crate) fn excuses(&self) -> (usize, usize) {
+        let is_lost = |body: &&String| self.sent.contains(*body) && !self.handled.contains_key(*body);
+        (self.ledger.passed_over(), self.gone.iter().filter(is_lost).count())
+    }
+
+    fn early_commits(&self, messages: &[ReceivedMessage]) -> Vec<String> {
+        let places: HashSet<_> = messages.iter().map(|message| self.place_of(message)).collect();
+        self.ledger.early_commits(&places)
     }
 
     /// Everything that is not as promised.
-    pub(crate) fn violations(&self, cluster: &TestCluster, topics: &[&str]) -> Vec<String> {
+    pub(crate) fn violations(&self, cluster: &TestCluster, topics: &Topics) -> Vec<String> {
         let mut broken = self.broken.clone();
-        // R-I4: when an offset is stored, everything below it has been settled.
-        for topic in topics {
-            for message in cluster.messages(topic) {
-                let place = (message.queue().clone(), message.offset());
-                let settled = self.settled.get(&place).copied().unwrap_or(usize::MAX);
-                let early = self
-                    .commits
-                    .iter()
-                    .find(|(queue, offset, when)| *queue == place.0 && *offset > place.1 && *when < settled);
-                if let Some((queue, offset, _)) = early {
-                    broken
-                        .push(format!("R-I4: {queue} was committed at {offset}, and {} was not settled then", place.1));
-                }
-            }
-        }
+        broken.extend(self.early_commits(&topics.messages(cluster)));
         broken
+    }
+}
+
+/// Where a group's messages are.
+pub(crate) struct Topics {
+    /// What it consumes.
+    pub(crate) consumed: &'static [&'static str],
+    pub(crate) dead_letters: &'static str,
+}
+
+impl Topics {
+    fn messages(&self, cluster: &TestCluster) -> Vec<ReceivedMessage> {
+        self.consumed.iter().flat_map(|topic| cluster.messages(topic)).collect()
     }
 }
 

@@ -14,7 +14,7 @@ use ferrocket_testkit::TestCluster;
 use parking_lot::Mutex;
 
 use crate::{
-    common::wire::{Wire, wired},
+    common::wire::{Wire, wired_over},
     history::History,
     world::{GROUP, Kind},
 };
@@ -40,7 +40,7 @@ impl Member {
         seed: u64,
         history: &Arc<Mutex<History>>,
     ) -> Option<Self> {
-        let (client, wire) = wired(cluster);
+        let (client, wire) = wired_over(cluster, cluster.connector().named(number.to_string()));
         let client = client.instance_name(format!("m{number}")).connect().await.ok()?;
         let is_dead = Arc::new(AtomicBool::new(false));
         let builder = client.push_consumer(GROUP).subscribe("Orders", "*").consume_from(ConsumeFrom::Earliest);
@@ -85,10 +85,9 @@ struct Handling {
 
 impl Handling {
     async fn run(self, member: usize, mut rng: Rng) -> Outcome {
-        let (queue, offset) = (self.message.queue().clone(), self.message.offset());
         self.history.lock().seen(member, &self.message);
         if self.kind == Kind::Orderly && self.is_alive() {
-            self.history.lock().begins_in_order(member, &queue, offset);
+            self.history.lock().begins_in_order(member, &self.message);
         }
         // From here on it ends in the history however it ends.
         let _running = Running { handling: &self, member };

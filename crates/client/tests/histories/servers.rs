@@ -7,7 +7,7 @@ use ferrocket_protocol::{
 };
 use ferrocket_testkit::TestCluster;
 
-use crate::world::GROUP;
+use crate::{watch::end_of, world::GROUP};
 
 /// A question of a server that is newer than we are.
 struct Unknown(i32);
@@ -51,7 +51,8 @@ pub(crate) async fn ask(cluster: &TestCluster, client_id: &str, which: u32) -> &
 
 /// Sets an offset back, by one of the two ways there are. What is handled again is no loss; forward would be one.
 pub(crate) fn set_back(cluster: &TestCluster, queue: &MessageQueue, by: u64, by_broker: bool) -> Option<u64> {
-    let offset = cluster.committed_offset(GROUP, queue)?.saturating_sub(by);
+    // What is stored may be of a log that is gone.
+    let offset = cluster.committed_offset(GROUP, queue)?.saturating_sub(by).min(end_of(cluster, queue));
     if by_broker {
         cluster.reset_offset(GROUP, queue, offset);
     } else {

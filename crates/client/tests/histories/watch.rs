@@ -2,12 +2,12 @@
 //!
 //! Both in one place: a request that fails is seen as well, which the faults of the test kit would hide.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use ferrocket::MessageQueue;
 use ferrocket_protocol::{
     ReadRequest,
-    request::{CommitOffset, Pull, PullFlags, SendBack},
+    request::{CommitOffset, Pull, PullFlags, QueryOffset, SendBack},
 };
 use ferrocket_testkit::{Action, Call, Intercepted, TestCluster};
 use parking_lot::Mutex;
@@ -42,32 +42,42 @@ impl Orders {
 }
 
 /// Writes down what brokers are asked from now on.
-pub(crate) fn watch(cluster: &TestCluster, history: &Arc<Mutex<History>>, orders: &Orders) {
-    let (history, orders) = (history.clone(), orders.clone());
+pub(crate) fn watch(cluster: &Arc<TestCluster>, history: &Arc<Mutex<History>>, orders: &Orders) {
+    let (history, orders, weak) = (history.clone(), orders.clone(), Arc::downgrade(cluster));
     cluster.intercept(move |request| {
         let action = orders.action(request);
-        note(&history, request, &action);
+        note(&weak, &history, request, &action);
         action
     });
 }
 
-fn note(history: &Mutex<History>, request: &Intercepted<'_>, action: &Action) {
+fn note(cluster: &Weak<TestCluster>, history: &Mutex<History>, request: &Intercepted<'_>, action: &Action) {
     let Some(broker) = request.broker() else { return };
+    let who = request.origin().and_then(|origin| origin.parse().ok()).unwrap_or_default();
     if let Some(call) = request.call() {
-        history.lock().detail(format_args!("{broker} is asked for {call:?}: {action:?}"));
+        history.lock().detail(format_args!("{broker} is asked for {call:?} by {who}: {action:?}"));
     }
     let is_done = !matches!(action, Action::Answer(..) | Action::DropRequest);
     match request.call() {
+        Some(Call::ReadOffset) if is_done => {
+            let Ok(read) = QueryOffset::read_request(request.command()) else { return };
+            history.lock().reads(who, &MessageQueue::new(read.topic, broker, read.queue_id));
+        }
         // Also one that fails: nobody may ask for it.
         Some(Call::CommitOffset) => {
             let Ok(commit) = CommitOffset::read_request(request.command()) else { return };
-            history.lock().commits(MessageQueue::new(commit.topic, broker, commit.queue_id), commit.offset);
+            history.lock().commits(who, MessageQueue::new(commit.topic, broker, commit.queue_id), commit.offset);
         }
         Some(Call::Pull) => {
             let Ok(pull) = Pull::read_request(request.command()) else { return };
             let pull = pull.0;
+            let queue = MessageQueue::new(pull.topic, broker, pull.queue_id);
             if pull.sys_flag & PullFlags::COMMIT_OFFSET != 0 {
-                history.lock().commits(MessageQueue::new(pull.topic, broker, pull.queue_id), pull.commit_offset);
+                history.lock().commits(who, queue.clone(), pull.commit_offset);
+            }
+            if is_done {
+                let end = || cluster.upgrade().map_or(0, |cluster| end_of(&cluster, &queue));
+                history.lock().pulls(who, &queue, pull.queue_offset, end);
             }
         }
         Some(Call::SendBack) if is_done => {
@@ -76,4 +86,10 @@ fn note(history: &Mutex<History>, request: &Intercepted<'_>, action: &Action) {
         }
         _ => {}
     }
+}
+
+/// Where a queue ends.
+pub(crate) fn end_of(cluster: &TestCluster, queue: &MessageQueue) -> u64 {
+    let messages = cluster.messages(queue.topic().as_str());
+    messages.iter().filter(|message| message.queue() == queue).map(|message| message.offset() + 1).max().unwrap_or(0)
 }

@@ -10,15 +10,14 @@ use tokio::time::Instant;
 
 use crate::{
     common::{SECOND, client_of},
-    history::{History, Line, body_of},
+    history::{History, Line, Topics, body_of},
     member::Member,
     servers,
-    watch::{Orders, watch},
+    watch::{Orders, end_of, watch},
 };
 
 pub(crate) const GROUP: &str = "billing";
-const TOPICS: [&str; 2] = ["Orders", "%RETRY%billing"];
-const DEAD_LETTERS: &str = "%DLQ%billing";
+const TOPICS: Topics = Topics { consumed: &["Orders", "%RETRY%billing"], dead_letters: "%DLQ%billing" };
 /// Once everything is well again, nothing may take longer.
 const RECOVERY: Duration = Duration::from_secs(300);
 
@@ -33,6 +32,10 @@ pub(crate) struct Summary {
     pub(crate) delivered: usize,
     /// Messages that were handled more than once.
     pub(crate) again: usize,
+    /// Messages that were set past, or that a client could not know of.
+    pub(crate) passed: usize,
+    /// Confirmed messages that were lost with their brokers.
+    pub(crate) gone: usize,
     pub(crate) faults: usize,
 }
 
@@ -41,7 +44,7 @@ pub(crate) struct World {
     /// What happens, whatever the client draws in between: the order of things that happen at the same time may differ from run to run,
     /// because `watch` of tokio and hash tables choose one.
     rng: Rng,
-    cluster: TestCluster,
+    cluster: Arc<TestCluster>,
     kind: Kind,
     history: Arc<Mutex<History>>,
     members: Vec<Member>,
@@ -49,6 +52,8 @@ pub(crate) struct World {
     joined: usize,
     faults: usize,
     orders: Orders,
+    /// Whether a broker was replaced by an empty one.
+    replaced: bool,
 }
 
 impl World {
@@ -80,11 +85,23 @@ impl World {
         let mut rng = Rng::with_seed(seed);
         let queues = rng.u32(1..4);
         let builder = TestCluster::builder().in_memory().brokers(rng.usize(1..4)).topic("Orders", queues);
-        let cluster = builder.retry_delay(Duration::from_millis(200)).start().await.expect("it starts");
+        let cluster = Arc::new(builder.retry_delay(Duration::from_millis(200)).start().await.expect("it starts"));
         let history = Arc::new(Mutex::new(History::new()));
         let orders = Orders::default();
         watch(&cluster, &history, &orders);
-        Self { seed, rng, cluster, kind, history, members: Vec::new(), queues, joined: 0, faults: 0, orders }
+        Self {
+            seed,
+            rng,
+            cluster,
+            kind,
+            history,
+            members: Vec::new(),
+            queues,
+            joined: 0,
+            faults: 0,
+            orders,
+            replaced: false,
+        }
     }
 
     fn note(&self, what: impl std::fmt::Display) {
@@ -121,10 +138,14 @@ impl World {
         }
         sending.await.expect("no panic");
         let waiting = Instant::now();
-        while waiting.elapsed() < RECOVERY && !self.history.lock().missing(&self.cluster, DEAD_LETTERS).is_empty() {
-            tokio::time::sleep(SECOND / 10).await;
+        while waiting.elapsed() < RECOVERY && !self.history.lock().missing(&self.cluster, &TOPICS).is_empty() {
+            tokio::time::sleep(SECOND / 2).await;
         }
         self.note(format_args!("everything is handled {:?} later", waiting.elapsed()));
+        if self.replaced {
+            // Everybody has pulled by then, and stored what it was told.
+            tokio::time::sleep(40 * SECOND).await;
+        }
     }
 
     async fn join(&mut self) {
@@ -148,7 +169,7 @@ impl World {
         let names = self.cluster.broker_names();
         let name = names[self.rng.usize(..names.len())].clone();
         let mut millis = |range| Duration::from_millis(rng.u64(range));
-        match self.rng.u32(0..16) {
+        match self.rng.u32(0..17) {
             0..2 if self.members.len() < 4 => self.join().await,
             2 => {
                 if let Some(member) = self.take_member() {
@@ -193,11 +214,9 @@ impl World {
                 broker.stop();
                 tokio::time::sleep(millis(10..8_000)).await;
                 let _ = if self.rng.bool() { broker.restart().await } else { broker.restart_on_same_port().await };
-                // Who had a lock hears of it with its next connection to that broker, or when its lease ends.
                 // The broker has forgotten its locks. Who had one hears of that with its connection; a member on whose wire nothing
                 // moves cannot, and holds on until its lease ends (CON-BUG-33).
-                let holds_on = self.members.iter().any(|member| member.wire.is_frozen());
-                self.history.lock().excuse(if holds_on { 31 * SECOND } else { 6 * SECOND });
+                self.locks_are_forgotten();
             }
             8 => {
                 self.note(format_args!("{name} is silent"));
@@ -224,6 +243,18 @@ impl World {
                 self.note(format_args!("{queue} is set back by {by}, by the broker: {by_broker}"));
                 self.history.lock().detail(format_args!("that is to {offset:?}"));
             }
+            // In every second run, so that in the others nothing at all may be lost.
+            12 if self.seed.is_multiple_of(2) => {
+                self.note(format_args!("{name} is replaced by an empty one"));
+                let broker = self.cluster.broker(&name);
+                let port = broker.address().rsplit(':').next().and_then(|port| port.parse().ok());
+                self.replaced = true;
+                self.history.lock().loses_log(&name, port.expect("it runs"), &self.cluster, &TOPICS);
+                broker.erase();
+                tokio::time::sleep(millis(10..8_000)).await;
+                broker.restart().await.expect("it starts");
+                self.locks_are_forgotten();
+            }
             kind => {
                 let calls = [
                     Call::SendBack,
@@ -238,15 +269,21 @@ impl World {
                 let call = calls[self.rng.usize(..calls.len())];
                 let times = self.rng.usize(1..6);
                 let action = match kind {
-                    12 => Action::Answer(ResponseCode::SYSTEM_ERROR, "a fault of this test".to_owned()),
-                    13 => Action::ApplyThenDisconnect,
-                    14 => Action::DropRequest,
+                    12 | 13 => Action::Answer(ResponseCode::SYSTEM_ERROR, "a fault of this test".to_owned()),
+                    14 => Action::ApplyThenDisconnect,
+                    15 => Action::DropRequest,
                     _ => Action::Delay(millis(10..4_000)),
                 };
                 self.note(format_args!("{times} times {call:?}: {action:?}"));
                 self.orders.add(call, times, action);
             }
         }
+    }
+
+    /// A broker began anew. Who had a lock hears of that with its next connection there, or when its lease ends.
+    fn locks_are_forgotten(&self) {
+        let holds_on = self.members.iter().any(|member| member.wire.is_frozen());
+        self.history.lock().excuse(if holds_on { 31 * SECOND } else { 6 * SECOND });
     }
 
     /// Ends the run, and holds it against the promises.
@@ -256,7 +293,16 @@ impl World {
         }
         let mut history = self.history.lock();
         let mut broken = history.violations(&self.cluster, &TOPICS);
-        let lost = history.missing(&self.cluster, DEAD_LETTERS);
+        for id in 0..self.queues {
+            for name in self.cluster.broker_names() {
+                let queue = MessageQueue::new("Orders", name, id);
+                let (stored, end) = (self.cluster.committed_offset(GROUP, &queue), end_of(&self.cluster, &queue));
+                if stored.is_some_and(|stored| stored > end) {
+                    broken.push(format!("R-I4: {queue} ends at {end}, and {stored:?} is stored at the end of all"));
+                }
+            }
+        }
+        let lost = history.missing(&self.cluster, &TOPICS);
         if !lost.is_empty() {
             let there: Vec<_> = self
                 .cluster
@@ -268,7 +314,8 @@ impl World {
             broken.push(format!("R-I3: lost {lost:?}, stored at {there:?}"));
         }
         let again = history.handled.values().filter(|times| **times > 1).count();
-        let summary = Summary { delivered: history.handled.len(), again, faults: self.faults };
+        let (passed, gone) = history.excuses();
+        let summary = Summary { delivered: history.handled.len(), again, passed, gone, faults: self.faults };
         (summary, broken, history.take_log())
     }
 }
