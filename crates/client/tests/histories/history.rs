@@ -202,8 +202,8 @@ impl History {
         }
     }
 
-    /// What is below is passed over, by no fault of the client's.
-    fn jump(&mut self, queue: &MessageQueue, to: u64, why: impl Display) {
+    /// The progress of a queue is set. What is below and not settled by now is passed over, by no fault of the client's; nothing else is.
+    pub(crate) fn jump(&mut self, queue: &MessageQueue, to: u64, why: impl Display) {
         self.detail(format_args!("{queue} jumps to {to}: {why}"));
         let (life, now) = (self.lives.now(queue.broker().as_str()), self.tick());
         self.ledger.jump(queue, life, to, now);

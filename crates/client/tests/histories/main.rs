@@ -1,6 +1,6 @@
 //! Whole groups under random faults, in memory and on the paused clock: members that join, leave, crash and stall, brokers that stop,
 //! stall, refuse and come back empty, listeners that fail, panic and dawdle, topics that grow, servers that ask, offsets
-//! that are set back. Every run writes a [`history`] and holds it against the
+//! that are set back and forward. Every run writes a [`history`] and holds it against the
 //! promises (R-I3, R-I4, R-I5, R-I8, R-I12; rows R4, R6-R8, R10-R12, R18, R22, R27).
 //!
 //! A seed makes a run. `FERROCKET_SEEDS=5000` runs that many instead of the usual number, `FERROCKET_SEED=17` runs one and tells

@@ -49,14 +49,18 @@ pub(crate) async fn ask(cluster: &TestCluster, client_id: &str, which: u32) -> &
     }
 }
 
-/// Sets an offset back, by one of the two ways there are. What is handled again is no loss; forward would be one.
-pub(crate) fn set_back(cluster: &TestCluster, queue: &MessageQueue, by: u64, by_broker: bool) -> Option<u64> {
-    // What is stored may be of a log that is gone.
-    let offset = cluster.committed_offset(GROUP, queue)?.saturating_sub(by).min(end_of(cluster, queue));
+/// Where an administrator may set the offset of a queue: so far from what is stored, and inside of the queue. What is stored may be of a
+/// log that is gone. `None`: nothing is stored.
+pub(crate) fn place_near(cluster: &TestCluster, queue: &MessageQueue, by: i64) -> Option<u64> {
+    let stored = cluster.committed_offset(GROUP, queue)?;
+    Some(stored.saturating_add_signed(by).min(end_of(cluster, queue)))
+}
+
+/// Sets an offset, by one of the two ways there are.
+pub(crate) fn set(cluster: &TestCluster, queue: &MessageQueue, offset: u64, by_broker: bool) {
     if by_broker {
         cluster.reset_offset(GROUP, queue, offset);
     } else {
         cluster.tell_to_reset(GROUP, &[(queue.clone(), offset)]);
     }
-    Some(offset)
 }

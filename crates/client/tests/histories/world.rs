@@ -238,10 +238,15 @@ impl World {
             }
             11 => {
                 let queue = MessageQueue::new("Orders", name, rng.u32(..self.queues));
-                let (by, by_broker) = (rng.u64(0..20), rng.bool());
-                let offset = servers::set_back(&self.cluster, &queue, by, by_broker);
-                self.note(format_args!("{queue} is set back by {by}, by the broker: {by_broker}"));
-                self.history.lock().detail(format_args!("that is to {offset:?}"));
+                // Forward in every third run, so that in the others nobody may pass over anything.
+                let may_skip = self.seed.is_multiple_of(3);
+                let (by, by_broker) = (rng.i64(if may_skip { -20..40 } else { -20..1 }), rng.bool());
+                let offset = servers::place_near(&self.cluster, &queue, by);
+                self.note(format_args!("{queue} is set by {by}, by the broker: {by_broker}"));
+                if let Some(offset) = offset {
+                    self.history.lock().jump(&queue, offset, "an administrator said so");
+                    servers::set(&self.cluster, &queue, offset, by_broker);
+                }
             }
             // In every second run, so that in the others nothing at all may be lost.
             12 if self.seed.is_multiple_of(2) => {
