@@ -1,10 +1,13 @@
 //! Queues that go to another member: what was settled stays settled, in order where an order is kept, and soon.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ferrocket::Outcome;
 use ferrocket_testkit::{Call, Fault};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 
 use crate::{
     common::{SECOND, soon},
@@ -134,6 +137,38 @@ async fn a_slow_orderly_listener_holds_its_queue_for_20_s_and_is_dropped_before_
     assert!(next.began >= ended, "one at a time");
     assert!(next.began - ended <= SECOND, "taken over {:?} later", next.began - ended);
     assert_eq!(log.offsets("new"), [1, 2]);
+}
+
+/// CON-ORD-15: a lock that is on its way back is not asked for again, though it is time to, and the broker has not answered yet. Seen to
+/// fail where everything on its way out was: the queue was locked for nobody for a minute (histories, orderly, seed 198).
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_being_given_back_is_not_asked_for_again() {
+    let (cluster, log) = (cluster(1).await, Log::default());
+    let (old, _) = client(&cluster, "b-old").await;
+    fill(&old, &queue(0), 0..3).await;
+    let may_end = Arc::new(Notify::new());
+    let gate = may_end.clone();
+    let listener = log.listener("old", move |_| {
+        let gate = gate.clone();
+        async move {
+            gate.notified().await;
+            Outcome::consumed()
+        }
+    });
+    let _old = consumer(&old).orderly(listener).build().await.expect("it builds");
+    until(&cluster, || log.count("old") == 1).await;
+    soon(cluster.until_requests(Call::Lock, cluster.requests(Call::Lock) + 1)).await;
+    // It asks again in 10 s.
+    let (new, _) = client(&cluster, "a-new").await;
+    let new_consumer = consumer(&new).orderly(log.content("new")).build().await.expect("it builds");
+    sleep(SECOND * 11 / 2).await;
+    cluster.broker("broker-0").pause();
+    may_end.notify_one();
+    // 3 s for the offset, which nobody confirms, and then the lock is given back.
+    sleep(SECOND * 11 / 2).await;
+    cluster.broker("broker-0").resume();
+    let took = until_owned(&cluster, &new_consumer, 1).await;
+    assert!(took <= 2 * SECOND, "taken over {took:?} after the broker answers again");
 }
 
 /// CON-BUG-27, R11, R-I4: side by side nobody waits longer than 300 ms for a listener. What it says later is of a queue that is

@@ -44,6 +44,9 @@ pub(super) async fn win(core: &Arc<Core>, queues: &[MessageQueue]) -> Vec<(Messa
 
 /// Gives locks back. Brokers that cannot be told end them by themselves: returns of how many queues.
 pub(crate) async fn release(core: &Arc<Core>, queues: &[Arc<Queue>], timeout: Duration) -> usize {
+    let now = Instant::now();
+    // From here on nobody keeps them: a question behind this one would lock them again, for nobody.
+    queues.iter().filter_map(|queue| queue.lease.as_ref()).for_each(|lease| lease.lost(now));
     let locked = queues.iter().filter(|queue| queue.lease.is_some()).map(|queue| queue.id().clone());
     let calls = by_broker(locked).into_iter().map(|(broker, queues)| -> BoxFuture<'static, usize> {
         let core = core.clone();
@@ -82,7 +85,10 @@ pub(crate) async fn keep(core: Arc<Core>) {
         let until = first_end.map_or(next, |end| end.min(next));
         let is_in_doubt = tokio::time::timeout_at(until, core.doubt.notified()).await.is_ok();
         if is_in_doubt || Instant::now() >= next {
-            let all_answered = ask_again(&core, &core.locked()).await;
+            let now = Instant::now();
+            let mut locked = core.locked();
+            locked.retain(|queue| queue.lease.as_ref().is_some_and(|lease| !lease.has_ended(now)));
+            let all_answered = ask_again(&core, &locked).await;
             // Who ends hears no more of lost connections, with which brokers may have forgotten locks.
             next = Instant::now() + if all_answered && !core.ending.is_cancelled() { KEEP_EVERY } else { AGAIN };
         }
