@@ -1,12 +1,15 @@
 use std::{
+    future::poll_fn,
+    pin::pin,
     sync::{Arc, OnceLock},
+    task::Poll,
     time::Duration,
 };
 
 use ferrocket_backend::{Backend, BoxFuture, Capability, Outcome, spawn};
 use ferrocket_model::{BrokerName, ErrorKind, Failure, Remedy};
 use ferrocket_protocol::{Request, request::GetRoute};
-use ferrocket_remoting::{Dialer, Inbound, Pool, PoolError, TcpDialer};
+use ferrocket_remoting::{Connection, Dialer, Inbound, Pool, PoolError, TcpDialer};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -205,11 +208,34 @@ impl Shared {
         operation: impl FnOnce() -> String,
     ) -> Outcome<R::Response> {
         let deadline = Instant::now() + timeout;
-        let answer: Result<_, PoolError> = match self.pool.reconnect(address, deadline).await {
-            Ok(_) => self.pool.call(address, request, deadline).await,
-            Err(error) => Err(error),
+        let answer: Result<_, PoolError> = match self.reconnect(broker, address, deadline).await {
+            Some(Ok(_)) => self.pool.call(address, request, deadline).await,
+            Some(Err(error)) => Err(error),
+            None => {
+                let failure = Failure::new(ErrorKind::BrokerUnreachable, operation()).with_broker(broker);
+                return Err(Box::new(failure.with_detail(format!("it is not at {address} any more"))));
+            }
         };
         answer.map_err(|error| failure(&error, operation(), Peer::Broker(broker, address)))
+    }
+
+    /// A connection to a broker, however long its backoff is. `None` as soon as the broker has another address.
+    async fn reconnect(
+        &self,
+        broker: &BrokerName,
+        address: &str,
+        deadline: Instant,
+    ) -> Option<Result<Connection, PoolError>> {
+        if let Some(connection) = self.pool.connected(address) {
+            return Some(Ok(connection));
+        }
+        let mut connected = pin!(self.pool.reconnect(address, deadline));
+        let mut moved = pin!(self.brokers.moved_from(broker, address));
+        poll_fn(|cx| match connected.as_mut().poll(cx) {
+            Poll::Ready(connected) => Poll::Ready(Some(connected)),
+            Poll::Pending => moved.as_mut().poll(cx).map(|()| None),
+        })
+        .await
     }
 
     async fn update_from(&self, source: &dyn DynNameServerSource) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap, HashSet},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -10,7 +11,7 @@ use ferrocket_protocol::body::TopicRoute;
 use ferrocket_remoting::{Endpoint, Pool};
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 /// A broker that no route has named for this long is forgotten, and heartbeats to it end.
 const FORGET_AFTER: Duration = Duration::from_secs(300);
@@ -25,6 +26,8 @@ pub(crate) struct Brokers {
     topics: RwLock<HashMap<Topic, Vec<BrokerName>>>,
     /// From which broker id to pull, where the master said that it is not itself. One entry per queue that is consumed.
     suggested: RwLock<HashMap<MessageQueue, u64>>,
+    /// Rings when an address is new.
+    news: Notify,
 }
 
 struct Broker {
@@ -70,7 +73,23 @@ impl Brokers {
         drop(brokers);
         let names: Vec<_> = route.brokers.iter().map(|broker| BrokerName::from(broker.name.as_str())).collect();
         self.topics.write().insert(topic.clone(), names);
+        if news {
+            self.news.notify_waiters();
+        }
         news
+    }
+
+    /// Waits until no route says any more that the broker is there.
+    pub(crate) async fn moved_from(&self, name: &BrokerName, address: &str) {
+        loop {
+            let mut news = pin!(self.news.notified());
+            news.as_mut().enable();
+            let is_there = |broker: &Broker| broker.addresses().any(|known| known == address);
+            if !self.brokers.read().get(name).is_some_and(is_there) {
+                return;
+            }
+            news.await;
+        }
     }
 
     /// Drops the connections to addresses that no route names any more, and that `keep` does not want either.
