@@ -15,7 +15,7 @@ use std::{
 };
 
 use ferrocket_backend::{BoxFuture, side_by_side};
-use ferrocket_model::{Error, MessageQueue, Revocation, Route, Source, Topic};
+use ferrocket_model::{Error, ErrorKind, MessageQueue, Revocation, Route, Source, Topic};
 use tokio::time::Instant;
 
 use crate::{
@@ -140,22 +140,9 @@ async fn share(core: &Core, topic: &Topic, route: &Route) -> Option<Vec<MessageQ
     if core.options.is_broadcast {
         return Some(route.subscribe.clone());
     }
-    let members = match core.backend.members(&core.group, topic).await {
-        Ok(members) => members,
-        Err(failure) => {
-            // We are a member, so there is one: the broker does not know us, or cannot be asked.
-            tracing::debug!(%topic, %failure, "the members of the group are not known");
-            core.stack.backend.announce().await;
-            return None;
-        }
-    };
+    let members = members(core, topic).await?;
     let client_id = core.stack.backend.client_id();
-    core.members.store(members.len(), Ordering::Release);
     let ourselves = members.iter().filter(|member| *member == client_id).count();
-    if ourselves == 0 {
-        core.stack.backend.announce().await;
-        return None;
-    }
     let found = (ourselves > 1).then(|| {
         format!(
             "the group has {ourselves} members with the client id {client_id}: they take the same queues, and nobody takes the others; \
@@ -178,6 +165,32 @@ async fn share(core: &Core, topic: &Topic, route: &Route) -> Option<Vec<MessageQ
     // A queue of another topic, or none at all, is nothing that we could consume.
     let is_there = |queue: &MessageQueue| route.subscribe.binary_search(queue).is_ok();
     Some(wanted.unwrap_or_else(|_| as_it_is()).into_iter().filter(is_there).collect())
+}
+
+/// Who is in the group, with us among them. A broker that does not know us, as one that has just started, is told who we are and asked
+/// once more.
+async fn members(core: &Core, topic: &Topic) -> Option<Vec<String>> {
+    let client_id = core.stack.backend.client_id();
+    for _ in 0..2 {
+        let is_there = match core.backend.members(&core.group, topic).await {
+            Ok(members) => {
+                core.members.store(members.len(), Ordering::Release);
+                if members.iter().any(|member| member == client_id) {
+                    return Some(members);
+                }
+                true
+            }
+            Err(failure) => {
+                tracing::debug!(%topic, %failure, "the members of the group are not known");
+                !matches!(failure.kind(), ErrorKind::BrokerUnreachable | ErrorKind::Timeout)
+            }
+        };
+        core.stack.backend.announce().await;
+        if !is_there {
+            break;
+        }
+    }
+    None
 }
 
 /// Gives up and takes over until what is owned of a topic is what is wanted. Returns whether it is.
