@@ -146,6 +146,9 @@ impl Runner {
                     filter.push_str(&format!(" & not test(={case})"));
                 }
                 command.args(["--filterset", &filter]);
+                if let Part::Recovery = part {
+                    command.args(["--test-threads", "1"]); // all of them stop the one broker
+                }
                 command
             }
             Self::Cargo => {
@@ -153,7 +156,7 @@ impl Runner {
                 command.args(["test", "--package", workspace::UMBRELLA, "--all-features", "--no-fail-fast"]);
                 command.args(["--test", BEHAVIOUR_SUITE, "--"]);
                 match part {
-                    Part::Recovery => command.arg("recovery::"),
+                    Part::Recovery => command.args(["recovery::", "--test-threads", "1"]),
                     Part::Others => command.args(["--skip", "recovery::"]),
                 };
                 for (case, _) in left_out {

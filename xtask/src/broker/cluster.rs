@@ -121,6 +121,16 @@ impl Cluster {
         self.await_unlisted()
     }
 
+    /// Gives a broker that is down other ports, which it has from its next start on.
+    pub(crate) fn move_broker(&mut self) -> Result<()> {
+        if self.broker.is_some() {
+            bail!("the broker is running: stop it before it moves");
+        }
+        let others = Ports::free()?;
+        self.ports = Ports { name_server: self.ports.name_server, ..others };
+        Ok(())
+    }
+
     /// Sends the broker a signal that does not end it.
     pub(crate) fn signal_broker(&mut self, signal: &str) -> Result<()> {
         self.running_broker()?.signal(signal)

@@ -66,8 +66,9 @@ fn carry_out(command: &str, cluster: &Weak<Mutex<Cluster>>) -> Result<()> {
         "stop" => cluster.stop_broker(),
         "kill" => cluster.kill_broker(),
         "start" => cluster.start_broker(),
+        "move" => cluster.move_broker(),
         "pause" => cluster.signal_broker("STOP"),
         "resume" => cluster.signal_broker("CONT"),
-        _ => bail!("`{command}` is not a command: send stop, kill, start, pause or resume"),
+        _ => bail!("`{command}` is not a command: send stop, kill, move, start, pause or resume"),
     }
 }

@@ -80,3 +80,36 @@ async fn broker_restart_under_load_loses_nothing_that_was_acknowledged() {
     .await;
     client.shutdown().await.unwrap();
 }
+
+/// R4, R6. Each queue is consumed again within 2 s of the name server's knowing the broker, at another address, side by side and in order.
+#[tokio::test]
+async fn a_broker_that_comes_back_at_another_port_is_consumed_from_within_2_s() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let (topic, [inbox, ordered]) = (server.topic(4).await, [(); 2].map(|()| Inbox::default()));
+    let builder = || client.push_consumer(server.group()).subscribe(&topic, "*").consume_from(ConsumeFrom::Earliest);
+    let consumers = [
+        builder().concurrent(inbox.listener()).build().await.unwrap(),
+        builder().orderly(ordered.listener()).build().await.unwrap(),
+    ];
+    for consumer in &consumers {
+        assigned(consumer, &topic, 4).await;
+    }
+    server.move_broker().await;
+    let known = Instant::now();
+    // A client of its own: what it needs to find the broker says nothing of the consumers.
+    let other = server.client().await;
+    let producer = producer(&other).await;
+    let queues = other.queues(&topic).await.unwrap();
+    for queue in &queues {
+        producer.send(Message::new(&topic, queue.to_string())).to_queue(queue).await.unwrap();
+    }
+    for (inbox, who) in [(&inbox, "side by side"), (&ordered, "in order")] {
+        eventually("a message of each queue", async || inbox.counts().len() == queues.len()).await;
+        let took = known.elapsed();
+        println!("consumed again {who}, after {took:?}");
+        assert!(took <= Duration::from_secs(2), "{who}: after {took:?}");
+    }
+    other.shutdown().await.unwrap();
+    client.shutdown().await.unwrap();
+}

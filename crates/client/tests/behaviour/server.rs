@@ -99,6 +99,24 @@ impl Server {
         Group::from(unique("group"))
     }
 
+    /// Stops the broker without warning, and starts it again on the same data at another port. Name servers know it by then.
+    pub(crate) async fn move_broker(&self) {
+        match (&self.cluster, &self.control) {
+            (Some(cluster), _) => {
+                cluster.broker("broker-0").stop();
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                cluster.broker("broker-0").restart().await.unwrap();
+            }
+            (None, Some(control)) => {
+                let mut control = BufReader::new(TcpStream::connect(control).await.unwrap());
+                for line in ["kill", "move", "start"] {
+                    order(&mut control, line).await;
+                }
+            }
+            (None, None) => panic!("a real broker without FERROCKET_BROKER_CONTROL cannot be moved"),
+        }
+    }
+
     /// Stops the broker and starts it again on the same data.
     pub(crate) async fn restart_broker(&self, while_down: impl AsyncFnOnce()) {
         match (&self.cluster, &self.control) {
