@@ -48,7 +48,16 @@ pub(crate) async fn release(core: &Arc<Core>, queues: &[Arc<Queue>], timeout: Du
     // From here on nobody keeps them: a question behind this one would lock them again, for nobody.
     queues.iter().filter_map(|queue| queue.lease.as_ref()).for_each(|lease| lease.lost(now));
     let locked = queues.iter().filter(|queue| queue.lease.is_some()).map(|queue| queue.id().clone());
-    let calls = by_broker(locked).into_iter().map(|(broker, queues)| -> BoxFuture<'static, usize> {
+    unlock(core, locked, timeout).await
+}
+
+/// The same for queues that were not started.
+pub(super) async fn unlock(
+    core: &Arc<Core>,
+    queues: impl IntoIterator<Item = MessageQueue>,
+    timeout: Duration,
+) -> usize {
+    let calls = by_broker(queues).into_iter().map(|(broker, queues)| -> BoxFuture<'static, usize> {
         let core = core.clone();
         Box::pin(async move {
             let unlocked = core.backend.unlock(&core.group, &broker, &queues);

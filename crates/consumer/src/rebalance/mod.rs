@@ -243,6 +243,7 @@ async fn take_over(core: &Arc<Core>, queues: Vec<MessageQueue>) -> Vec<MessageQu
 /// alone, so that a broker that is away is asked once. The others are asked for side by side: an answer comes behind those to the
 /// pulls of all that were started before, and one question at a time would take longer with each queue.
 async fn start_all(core: &Arc<Core>, queues: Vec<(MessageQueue, Option<Lease>)>) -> Vec<MessageQueue> {
+    let locked: Vec<_> = queues.iter().filter(|(_, lease)| lease.is_some()).map(|(queue, _)| queue.clone()).collect();
     let mut started = Vec::with_capacity(queues.len());
     let mut waiting = queues.into_iter();
     let mut at_once = 1;
@@ -269,6 +270,12 @@ async fn start_all(core: &Arc<Core>, queues: Vec<(MessageQueue, Option<Lease>)>)
         at_once = ASKED_AT_ONCE;
     }
     started.sort_unstable();
+    if core.ending.is_cancelled() {
+        // There is no next round, and the shutdown does not know of these.
+        let ours: BTreeSet<_> = core.locked().iter().map(|queue| queue.id().clone()).collect();
+        let left = locked.into_iter().filter(|queue| !ours.contains(queue));
+        locks::unlock(core, left, core.stack.request_timeout).await;
+    }
     started
 }
 
@@ -299,8 +306,6 @@ async fn start(core: &Arc<Core>, queue: MessageQueue, lease: Option<Lease>) -> b
         is_late
     };
     if is_late {
-        // The shutdown does not know of this one.
-        locks::release(core, &[owned], core.stack.request_timeout).await;
         return false;
     }
     core.spawn_to_its_end(puller::run(core.clone(), owned, offset));
