@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ferrocket::{BatchOutcome, Outcome, ReceivedMessage};
-use ferrocket_testkit::{Call, Fault, ResponseCode, TestCluster};
+use ferrocket_testkit::{Action, Call, Fault, ResponseCode, TestCluster};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -240,18 +240,35 @@ async fn a_dead_letter_of_an_orderly_batch_is_sent_once_however_often_the_others
     assert_eq!(cluster.committed_offset(GROUP, &queue(0)), Some(4));
 }
 
-/// CON-BUG-48, CON-BASE-10: a group that never was has no retry topic before its first heartbeat. It is looked for at once, so that a retry
-/// after one second comes after one second.
+/// CON-BUG-48, CON-BASE-10: a group that never was has no retry topic before its first heartbeat, and name servers may learn of it later. It
+/// is looked for twice a second at first: as soon as there is a route, what failed comes again, and it does not wait for the next
+/// refresh of routes. Seen to fail with a retry topic that counts as one that need not be there from the start.
 #[tokio::test(start_paused = true)]
 async fn the_retry_topic_of_a_new_group_is_consumed_at_once() {
-    let (cluster, log) = (cluster(1).await, Log::default());
-    let (client, _) = client(&cluster, "one").await;
-    fill(&client, &queue(0), 0..1).await;
-    let listener = log.listener("one", |message: ReceivedMessage| async move {
-        if message.attempt() == 1 { Outcome::retry("not yet").after(SECOND) } else { Outcome::consumed() }
-    });
-    let _consumer = consumer(&client).concurrent(listener).build().await.expect("it builds");
-    until(&cluster, || log.count("one") == 1).await;
-    let took = until(&cluster, || log.count("one") == 2).await;
-    assert!(took >= SECOND && took <= SECOND + Duration::from_millis(600), "the second attempt came after {took:?}");
+    for hidden in [Duration::ZERO, 3 * SECOND] {
+        let (cluster, log) = (cluster(1).await, Log::default());
+        let (client, _) = client(&cluster, "one").await;
+        fill(&client, &queue(0), 0..1).await;
+        let began = Instant::now();
+        cluster.intercept(move |request| {
+            let is_retry = request.command().fields().find("topic").ok().flatten().as_deref() == Some(RETRY_TOPIC);
+            match request.call() == Some(Call::Route) && is_retry && began.elapsed() < hidden {
+                true => Action::Answer(ResponseCode::TOPIC_NOT_EXIST, "no such topic yet".to_owned()),
+                false => Action::Pass,
+            }
+        });
+        let listener = log.listener("one", |message: ReceivedMessage| async move {
+            if message.attempt() == 1 { Outcome::retry("not yet").after(SECOND) } else { Outcome::consumed() }
+        });
+        let _consumer = consumer(&client).concurrent(listener).build().await.expect("it builds");
+        until(&cluster, || log.count("one") == 1).await;
+        let first = Instant::now();
+        until(&cluster, || log.count("one") == 2).await;
+        let due = if hidden.is_zero() { first + SECOND } else { began + hidden };
+        let late = Instant::now() - due;
+        assert!(
+            first + SECOND <= Instant::now() && late <= Duration::from_millis(600),
+            "hidden {hidden:?}: {late:?} late"
+        );
+    }
 }
