@@ -5,6 +5,7 @@ mod blocking;
 #[path = "../common/mod.rs"]
 mod common;
 mod disagreement;
+mod dropped;
 mod eviction;
 mod hand_over;
 mod listeners;
