@@ -31,13 +31,7 @@ impl Pulls for RemotingBackend {
                     pulled.committed = commit;
                     Ok(pulled)
                 }
-                Err(failure) => {
-                    // The broker does not know us (any more): it restarted, or another member's heartbeat came later.
-                    if failure.kind() == ErrorKind::Conflict {
-                        self.shared.members.wake();
-                    }
-                    Err(Box::new(failure.with_topic(queue.topic())))
-                }
+                Err(failure) => Err(Box::new(failure.with_topic(queue.topic()))),
             }
         })
     }

@@ -66,8 +66,9 @@ async fn a_topic_that_another_member_does_not_want_is_consumed_all_the_same() {
     assert!(heartbeats <= 2 * 11 + 2 * 11, "{heartbeats} heartbeats in five minutes");
 }
 
-/// Each evicts what the other one wants. Both are served and both say so. What that costs depends on how many messages come: each one may
-/// find its topic evicted. Seen to fail without the announcements, and without the report.
+/// Each evicts what the other one wants. Both are served and both say so, and they do not flood the broker: as they find out again and
+/// again, they announce themselves every 3 s at most, and messages wait for that. Seen to fail without the announcements, without the
+/// report, and with an announcement after each refusal: 560 heartbeats, and 27 a second where many messages came.
 #[tokio::test(start_paused = true)]
 async fn members_that_evict_each_other_are_both_served_and_both_report_it() {
     let (cluster, log) = (cluster().await, Log::default());
@@ -78,7 +79,7 @@ async fn members_that_evict_each_other_are_both_served_and_both_report_it() {
     sleep(SECOND).await;
     let queues = [("Orders", 0), ("Orders", 1), ("A", 0), ("B", 1)];
     let (worst, heartbeats) = flow(&cluster, &one, &queues, &log).await;
-    assert!(worst <= SECOND / 2, "{worst:?}");
-    assert!(heartbeats <= 3 * 300, "{heartbeats} heartbeats in five minutes");
+    assert!(worst <= 3 * SECOND + SECOND / 2, "{worst:?}");
+    assert!(heartbeats <= 100, "{heartbeats} heartbeats in five minutes");
     assert!(says(&one, EVICTED) && says(&two, EVICTED), "{:?}", one.health().problems());
 }

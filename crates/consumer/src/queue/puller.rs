@@ -24,6 +24,9 @@ const QUICK: Duration = Duration::from_secs(5);
 const REFUSED_PAUSE: Duration = Duration::from_millis(500);
 /// After a refusal that needs a person.
 const DENIED_PAUSE: Duration = Duration::from_secs(3);
+/// To announce ourselves may evict others, who announce themselves in turn: whoever is evicted again within this time waits before
+/// that, ever longer, so that they do not flood the broker. The pull comes right behind the announcement.
+const EVICTED_AGAIN: Duration = Duration::from_secs(10);
 /// After a failure on the way; reconnecting has a backoff of its own.
 const FAILED_PAUSE: Duration = Duration::from_millis(100);
 
@@ -42,6 +45,7 @@ pub(crate) fn run(core: Arc<Core>, queue: Arc<Queue>, offset: u64) -> BoxFuture<
 /// Pulls until the broker says another place, and gives that back.
 async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
     let mut batch = core.options.pull_batch;
+    let mut evicted: Option<(Instant, Duration)> = None;
     loop {
         wait_for_room(core, queue).await;
         let Some(subscription) = core.subscriptions.of(queue.id().topic()) else {
@@ -93,6 +97,13 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
                 tracing::debug!(queue = %queue.id(), %failure, "a pull failed");
                 if failure.kind() == ErrorKind::Timeout {
                     batch = (batch / 2).max(1);
+                }
+                if failure.kind() == ErrorKind::Conflict {
+                    let again = evicted.filter(|(last, _)| last.elapsed() < EVICTED_AGAIN);
+                    let pause =
+                        again.map_or(Duration::ZERO, |(_, pause)| (pause * 2).clamp(FAILED_PAUSE, DENIED_PAUSE));
+                    tokio::time::sleep(pause).await;
+                    evicted = Some((Instant::now(), pause));
                 }
                 tokio::time::sleep(note(core, queue, &failure, offset).await).await;
             }
@@ -174,7 +185,7 @@ async fn note(core: &Arc<Core>, queue: &Queue, failure: &Failure, offset: u64) -
         ErrorKind::Conflict => {
             core.evictions.fetch_add(1, Ordering::Relaxed);
             core.stack.backend.announce().await;
-            FAILED_PAUSE
+            Duration::ZERO
         }
         // A record that cannot be read stays unreadable: the queue stands there until somebody sets its offset.
         ErrorKind::Undecodable => {
