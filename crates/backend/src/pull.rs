@@ -21,6 +21,8 @@ pub struct PullRequest<'a> {
     pub max_messages: u32,
     /// How long the server may wait for messages.
     pub wait: Duration,
+    /// How much longer than usual the answer may take beyond that: one did not come in time over a connection that lives.
+    pub patience: Duration,
 }
 
 /// How a pull ended.

@@ -23,7 +23,7 @@ impl Pulls for RemotingBackend {
             // Slaves keep progress only until they copy the master's.
             let is_master = self.shared.brokers.master(queue.broker()).is_some_and(|master| master == address);
             let commit = request.commit.filter(|_| is_master);
-            let timeout = request.wait + SUSPEND_SLACK;
+            let timeout = request.wait + SUSPEND_SLACK + request.patience;
             let header = self.pull_header(&request, commit);
             match self.shared.call_patiently(queue.broker(), &address, &header, timeout, operation).await {
                 Ok(answer) => {

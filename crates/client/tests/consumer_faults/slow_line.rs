@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use ferrocket::{Client, Message};
+use ferrocket::{Client, Message, producer::Compression};
 use ferrocket_testkit::TestCluster;
 
 use crate::{
@@ -10,14 +10,14 @@ use crate::{
     members::{Log, client, cluster, consumer, queue, until},
 };
 
-/// The queues of a broker with so many messages of 4 KB each, and a client over a line that brings so many bytes a second.
-async fn far_away(queues: u32, messages: u32, bytes_per_second: usize) -> (TestCluster, Client, Arc<Wire>) {
+/// The queues of a broker with messages that are so long, and a client over a line that brings so many bytes a second.
+async fn far_away(queues: u32, messages: &[usize], bytes_per_second: usize) -> (TestCluster, Client, Arc<Wire>) {
     let cluster = cluster(queues).await;
     let (filler, _wire) = client(&cluster, "filler").await;
-    let producer = filler.producer("shop").build().await.expect("it builds");
+    let producer = filler.producer("shop").compression(Compression::off()).build().await.expect("it builds");
     for id in 0..queues {
-        for _ in 0..messages {
-            let message = Message::new("Orders", vec![b'x'; 4_000]);
+        for length in messages {
+            let message = Message::new("Orders", vec![b'x'; *length]);
             soon(producer.send(message).to_queue(&queue(id))).await.expect("it is stored");
         }
     }
@@ -30,7 +30,7 @@ async fn far_away(queues: u32, messages: u32, bytes_per_second: usize) -> (TestC
 /// everything comes, once. Seen to fail with pulls that always ask for the same: ten minutes were not enough.
 #[tokio::test(start_paused = true)]
 async fn a_pull_that_is_too_much_for_a_slow_line_asks_for_less_until_it_comes_in_time() {
-    let (cluster, client, _wire) = far_away(1, 100, 3_000).await;
+    let (cluster, client, _wire) = far_away(1, &[4_000; 100], 3_000).await;
     let log = Log::default();
     let consumer = consumer(&client).concurrent(log.content("one")).build().await.expect("it builds");
     let took = until(&cluster, || client.metrics().consumed == 100).await;
@@ -45,11 +45,23 @@ async fn a_pull_that_is_too_much_for_a_slow_line_asks_for_less_until_it_comes_in
 /// line that was never free, nothing.
 #[tokio::test(start_paused = true)]
 async fn pulls_that_are_too_much_for_a_slow_line_together_ask_for_less_until_they_come_in_time() {
-    let (cluster, client, wire) = far_away(40, 100, 100_000).await;
+    let (cluster, client, wire) = far_away(40, &[4_000; 100], 100_000).await;
     let log = Log::default();
     let consumer = consumer(&client).concurrent(log.content("one")).build().await.expect("it builds");
     let took = until(&cluster, || client.metrics().consumed >= 4_000).await;
     assert!(took <= 350 * SECOND, "16 MB, 160 s at the least: {took:?}");
     assert_eq!((log.count("one"), wire.dials()), (4_000, 2), "each once");
     drop(consumer);
+}
+
+/// X#318: one message that takes 50 s, of which half as much as one cannot be asked for. The pull waits longer each time. Seen to fail
+/// with pulls that have 25 s whatever happens.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_too_long_for_a_slow_line_comes_with_a_pull_that_waits_longer() {
+    let (cluster, client, _wire) = far_away(1, &[1_000_000, 1_000], 20_000).await;
+    let log = Log::default();
+    let _consumer = consumer(&client).concurrent(log.content("one")).build().await.expect("it builds");
+    let took = until(&cluster, || client.metrics().consumed == 2).await;
+    assert!(took <= 250 * SECOND, "{took:?}");
+    assert_eq!(log.offsets("one"), [0, 1]);
 }

@@ -18,8 +18,10 @@ use crate::{QueueState, core::Core, interceptor, rebalance};
 /// How long a broker may hold a pull while there is nothing new.
 const LONG_POLL: Duration = Duration::from_secs(15);
 /// A pull whose answer comes within this time may ask for more again. After one whose answer does not come in time it asks for half as
-/// much: the line may be too slow for what all queues ask for, and what comes too late is thrown away.
+/// much and waits longer: the line may be too slow for what all queues ask for, and what comes too late is thrown away.
 const QUICK: Duration = Duration::from_secs(5);
+/// How much longer it waits at most: a message of 4 MiB takes five minutes where a line brings 14 KB a second.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// After a refusal that time may heal.
 const REFUSED_PAUSE: Duration = Duration::from_millis(500);
 /// After a refusal that needs a person.
@@ -44,7 +46,7 @@ pub(crate) fn run(core: Arc<Core>, queue: Arc<Queue>, offset: u64) -> BoxFuture<
 
 /// Pulls until the broker says another place, and gives that back.
 async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
-    let mut batch = core.options.pull_batch;
+    let (mut batch, mut patience) = (core.options.pull_batch, Duration::ZERO);
     let mut evicted: Option<(Instant, Duration)> = None;
     loop {
         wait_for_room(core, queue).await;
@@ -67,6 +69,7 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
             max_messages: batch,
             // A broker that was away answers at once that it is back, and holds the next one.
             wait: if queue.away_since().is_some() { Duration::ZERO } else { LONG_POLL },
+            patience,
         };
         let began = Instant::now();
         queue.status.lock().last_pull = Some(began);
@@ -79,6 +82,7 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
                 queue.set_state(QueueState::Running);
                 if began.elapsed() < QUICK {
                     batch = batch.saturating_mul(2).min(core.options.pull_batch);
+                    patience = Duration::ZERO;
                 }
                 if pulled.outcome == PullOutcome::Moved {
                     tracing::warn!(
@@ -97,6 +101,7 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
                 tracing::debug!(queue = %queue.id(), %failure, "a pull failed");
                 if failure.kind() == ErrorKind::Timeout {
                     batch = (batch / 2).max(1);
+                    patience = (2 * patience + LONG_POLL).min(PATIENCE);
                 }
                 if failure.kind() == ErrorKind::Conflict {
                     let again = evicted.filter(|(last, _)| last.elapsed() < EVICTED_AGAIN);
