@@ -65,7 +65,7 @@ pub enum QueueState {
         /// The option.
         limit: &'static str,
     },
-    /// The broker is away.
+    /// The broker is away, or takes pulls and does not answer them.
     BrokerUnreachable {
         /// Which one.
         broker: BrokerName,

@@ -1,7 +1,7 @@
 //! One of several brokers goes away for a while, and comes back.
 
 use ferrocket::consumer::QueueState;
-use ferrocket_testkit::{Call, TestCluster};
+use ferrocket_testkit::{Call, Fault, TestCluster};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -121,4 +121,25 @@ async fn r6_the_only_broker_is_consumed_from_within_a_second_of_the_look_up_that
         assert!(took <= 2 * SECOND, "away {away} s: {took:?}");
         soon(client.shutdown()).await.expect("it ends");
     }
+}
+
+/// A broker that takes pulls and answers none, while it answers everything else: health says so after the time of one pull, and that it is
+/// over as soon as it is. Seen to fail with health that only knew of brokers that are away: it called the queue Running.
+#[tokio::test(start_paused = true)]
+async fn pulls_that_are_never_answered_are_seen_in_health() {
+    let cluster = cluster(1).await;
+    let (client, _wire) = client(&cluster, "a").await;
+    let log = Log::default();
+    let lost = cluster.fault(Fault::on(Call::Pull).drop_request());
+    let consumer = soon(consumer(&client).concurrent(log.content("a")).build()).await.expect("it builds");
+    until_owned(&cluster, &consumer, 1).await;
+    assert_eq!(state(&consumer, &queue(0)), Some(QueueState::Running));
+    sleep(26 * SECOND).await;
+    assert!(matches!(state(&consumer, &queue(0)), Some(QueueState::BrokerUnreachable { .. })));
+    assert!(!consumer.health().is_healthy());
+    lost.remove();
+    fill(&client, &queue(0), 0..1).await;
+    let took = until(&cluster, || log.count("a") == 1).await;
+    assert!(took <= 26 * SECOND, "after the pull that was lost last: {took:?}");
+    assert_eq!(state(&consumer, &queue(0)), Some(QueueState::Running));
 }

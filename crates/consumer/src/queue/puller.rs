@@ -20,8 +20,9 @@ const LONG_POLL: Duration = Duration::from_secs(15);
 /// A pull whose answer comes within this time may ask for more again. After one whose answer does not come in time it asks for half as
 /// much and waits longer: the line may be too slow for what all queues ask for, and what comes too late is thrown away.
 const QUICK: Duration = Duration::from_secs(5);
-/// How much longer it waits at most: a message of 4 MiB takes five minutes where a line brings 14 KB a second.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How much longer it waits at most: a message of 1 MiB takes as long where a line brings 10 KB a second. A pull that was lost is waited for
+/// that long, too.
+const PATIENCE: Duration = Duration::from_secs(75);
 /// After a refusal that time may heal.
 const REFUSED_PAUSE: Duration = Duration::from_millis(500);
 /// After a refusal that needs a person.
@@ -173,7 +174,8 @@ fn wanted(core: &Core, mut records: Box<dyn Records>) -> Box<dyn Records> {
 /// Says why the queue stands still, and what to do about it. Returns how long to wait.
 async fn note(core: &Arc<Core>, queue: &Queue, failure: &Failure, offset: u64) -> Duration {
     match failure.kind() {
-        ErrorKind::BrokerUnreachable => {
+        // Also one that takes pulls, and leaves them without an answer.
+        ErrorKind::BrokerUnreachable | ErrorKind::Timeout => {
             let since = queue.away_since().unwrap_or_else(Instant::now);
             queue.set_state(QueueState::BrokerUnreachable { broker: queue.id().broker().clone(), since });
             core.look_elsewhere(failure.kind(), Some(queue.id())).await;
