@@ -135,6 +135,13 @@ impl History {
         self.excused_until = self.excused_until.max(Some(Instant::now() + time));
     }
 
+    /// Somebody stalls. Who has not heard of forgotten locks by then holds on until its lease ends.
+    pub(crate) fn stalls(&mut self) {
+        if self.excused_until.is_some_and(|until| Instant::now() < until) {
+            self.excuse(Duration::from_secs(31));
+        }
+    }
+
     /// A listener sees a message.
     pub(crate) fn seen(&mut self, member: usize, message: &ReceivedMessage) {
         let (queue, offset, attempt) = (message.queue(), message.offset(), message.attempt());
@@ -237,9 +244,14 @@ impl History {
         }
         let is_excused = |body: &String| {
             let copies = copies.get(body).map(Vec::as_slice).unwrap_or_default();
-            let nobody_owes = |place: &Place| self.ledger.is_settled(place) || self.ledger.is_excused(place);
-            let is_passed = copies.iter().any(|place| self.ledger.is_excused(place));
-            (is_passed || self.gone.contains(body)) && copies.iter().all(nobody_owes)
+            let passed: Vec<_> = copies.iter().filter(|place| self.ledger.is_excused(place)).collect();
+            // It may come all the same, and be given back.
+            let is_copy = |place: &Place| {
+                place.queue.topic().is_retry() && passed.iter().any(|from| from.queue.broker() == place.queue.broker())
+            };
+            let nobody_owes =
+                |place: &Place| self.ledger.is_settled(place) || passed.contains(&place) || is_copy(place);
+            (!passed.is_empty() || self.gone.contains(body)) && copies.iter().all(nobody_owes)
         };
         missing.into_iter().filter(|body| !is_excused(body)).collect()
     }

@@ -196,6 +196,7 @@ impl World {
                     self.note(format_args!("member {} stalls for {time:?}", member.number));
                     let wire = member.wire.clone();
                     wire.freeze();
+                    self.history.lock().stalls();
                     tokio::spawn(async move {
                         tokio::time::sleep(time).await;
                         wire.thaw();
