@@ -235,7 +235,7 @@ impl History {
         let is_done =
             |body: &&String| self.handled.contains_key(*body) || dead.contains(*body) || self.gone_dead.contains(*body);
         let missing: Vec<_> = self.sent.iter().filter(|body| !is_done(body)).cloned().collect();
-        if missing.is_empty() || self.gone.is_empty() && self.ledger.passed_over() == 0 {
+        if missing.is_empty() || self.gone.is_empty() && !self.ledger.excuses_any() {
             return missing;
         }
         let mut copies: HashMap<String, Vec<Place>> = HashMap::new();

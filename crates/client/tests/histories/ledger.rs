@@ -50,6 +50,10 @@ impl Ledger {
         self.excused.contains_key(place)
     }
 
+    pub(crate) fn excuses_any(&self) -> bool {
+        !self.excused.is_empty()
+    }
+
     /// How many messages were never settled, and need not be.
     pub(crate) fn passed_over(&self) -> usize {
         self.excused.keys().filter(|place| !self.is_settled(place)).count()

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
-    common::{SECOND, client_of},
+    common::{SECOND, client_of, wire::Wire},
     history::{History, Line, Topics, body_of},
     member::Member,
     servers,
@@ -48,6 +48,8 @@ pub(crate) struct World {
     kind: Kind,
     history: Arc<Mutex<History>>,
     members: Vec<Member>,
+    /// Of all that were ever there: who is dropped may still be about to end.
+    wires: Vec<Arc<Wire>>,
     queues: u32,
     joined: usize,
     faults: usize,
@@ -96,6 +98,7 @@ impl World {
             kind,
             history,
             members: Vec::new(),
+            wires: Vec::new(),
             queues,
             joined: 0,
             faults: 0,
@@ -153,6 +156,7 @@ impl World {
         let number = self.joined;
         self.note(format_args!("member {number} joins"));
         if let Some(member) = Member::join(&self.cluster, self.kind, number, self.seed, &self.history).await {
+            self.wires.push(member.wire.clone());
             self.members.push(member);
         }
     }
@@ -241,7 +245,8 @@ impl World {
                 let queue = MessageQueue::new("Orders", name, rng.u32(..self.queues));
                 // Forward in every third run, so that in the others nobody may pass over anything.
                 let may_skip = self.seed.is_multiple_of(3);
-                let (by, by_broker) = (rng.i64(if may_skip { -20..40 } else { -20..1 }), rng.bool());
+                // Who stalls would hear of it much later.
+                let (by, by_broker) = (rng.i64(if may_skip { -20..40 } else { -20..1 }), rng.bool() || self.stalls());
                 let offset = servers::place_near(&self.cluster, &queue, by);
                 self.note(format_args!("{queue} is set by {by}, by the broker: {by_broker}"));
                 if let Some(offset) = offset {
@@ -286,10 +291,14 @@ impl World {
         }
     }
 
+    /// Whether nothing moves on somebody's wire.
+    fn stalls(&self) -> bool {
+        self.wires.iter().any(|wire| wire.is_frozen())
+    }
+
     /// A broker began anew. Who had a lock hears of that with its next connection there, or when its lease ends.
     fn locks_are_forgotten(&self) {
-        let holds_on = self.members.iter().any(|member| member.wire.is_frozen());
-        self.history.lock().excuse(if holds_on { 31 * SECOND } else { 6 * SECOND });
+        self.history.lock().excuse(if self.stalls() { 31 * SECOND } else { 6 * SECOND });
     }
 
     /// Ends the run, and holds it against the promises.
