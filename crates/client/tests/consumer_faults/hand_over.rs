@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ferrocket::Outcome;
-use ferrocket_testkit::{Call, Fault};
+use ferrocket_testkit::{Call, Fault, TestCluster};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep},
@@ -12,6 +12,7 @@ use tokio::{
 use crate::{
     common::{SECOND, soon},
     members::{GROUP, Log, client, cluster, consumer, fill, owned, queue, until, until_owned},
+    offsets::Notebook,
 };
 
 /// CON-ORD-15, CON-BUG-22, R-I5: the answer to the store of the offsets is awaited before anybody else can have the queue. Seen to
@@ -169,6 +170,32 @@ async fn a_lock_that_is_being_given_back_is_not_asked_for_again() {
     cluster.broker("broker-0").resume();
     let took = until_owned(&cluster, &new_consumer, 1).await;
     assert!(took <= 2 * SECOND, "taken over {took:?} after the broker answers again");
+}
+
+/// R-I5: in broadcasting nobody else takes a queue, but a broker that was away for a moment has its queue given up and taken back. Seen to
+/// fail where the hand-over waited 300 ms for the listener: the queue began anew beside it (histories, broadcast, seed 24).
+#[tokio::test(start_paused = true)]
+async fn an_orderly_broadcast_queue_that_comes_back_waits_for_its_old_listener() {
+    let cluster = TestCluster::builder().in_memory().brokers(2).topic("Orders", 1).start().await.expect("it starts");
+    let log = Log::default();
+    let (client, _) = client(&cluster, "one").await;
+    fill(&client, &queue(0), 0..3).await;
+    let listener = log.listener("one", |message| async move {
+        if message.offset() == 0 {
+            sleep(30 * SECOND).await;
+        }
+        Outcome::consumed()
+    });
+    let consumer = consumer(&client).broadcast(Notebook::default()).orderly(listener).build().await.expect("it builds");
+    until(&cluster, || log.count("one") == 1).await;
+    cluster.broker("broker-0").stop();
+    until_owned(&cluster, &consumer, 1).await;
+    cluster.broker("broker-0").restart().await.expect("it starts");
+    until(&cluster, || log.count("one") >= 3).await;
+    let handled = log.of("one");
+    let at_once = handled.windows(2).any(|pair| pair[0].ended.is_none_or(|ended| pair[1].began < ended));
+    assert!(!at_once, "{handled:?}");
+    assert_eq!(log.offsets("one"), [0, 1, 2], "what the old one did counts");
 }
 
 /// CON-BUG-27, R11, R-I4: side by side nobody waits longer than 300 ms for a listener. What it says later is of a queue that is

@@ -117,7 +117,7 @@ async fn r7_an_offset_below_the_start_of_its_queue_is_corrected_stored_and_count
 
 /// A store of one's own, which fails as long as it should.
 #[derive(Clone, Default)]
-struct Notebook {
+pub(crate) struct Notebook {
     offsets: Arc<Mutex<BTreeMap<MessageQueue, u64>>>,
     is_full: Arc<Mutex<bool>>,
 }

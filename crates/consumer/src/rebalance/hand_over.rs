@@ -7,12 +7,18 @@ use tokio::time::Instant;
 
 use super::locks;
 use super::until_idle;
-use crate::{core::Core, queue::Queue};
+use crate::{
+    core::{Core, Order},
+    queue::Queue,
+};
 
 /// How long running listeners may take. The next owner does not wait for us, and gets the message again if they take longer.
 const WITHOUT_LOCK: Duration = Duration::from_millis(300);
 /// The same where the next owner waits for the lock (CON-ORD-15).
 const WITH_LOCK: Duration = Duration::from_secs(20);
+
+/// In broadcasting, where an order is kept: nobody else takes the queue, and we may not before they have ended.
+const ALONE: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Begins the hand-over of these queues. It goes on in the background, so that a slow listener holds up nothing else.
 pub(super) fn begin(core: &Arc<Core>, revoked: &[MessageQueue]) {
@@ -39,7 +45,12 @@ pub(crate) async fn fence(core: &Core, queues: &[Arc<Queue>]) {
 }
 
 async fn finish(core: Arc<Core>, queues: Vec<Arc<Queue>>) {
-    let until = Instant::now() + if core.needs_locks() { WITH_LOCK } else { WITHOUT_LOCK };
+    let patience = match core.options.order {
+        _ if core.needs_locks() => WITH_LOCK,
+        Order::Kept => ALONE,
+        _ => WITHOUT_LOCK,
+    };
+    let until = Instant::now() + patience;
     let ids: Vec<_> = queues.iter().map(|queue| queue.id().clone()).collect();
     if !core.needs_locks() {
         // The next owner does not wait for our listeners: what is settled by now need not come to it again.
