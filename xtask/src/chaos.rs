@@ -29,6 +29,7 @@ pub(crate) struct Args {
 pub(crate) enum Kind {
     Concurrent,
     Orderly,
+    Broadcast,
 }
 
 impl Kind {
@@ -37,6 +38,7 @@ impl Kind {
         match self {
             Self::Concurrent => "concurrent_groups",
             Self::Orderly => "orderly_groups",
+            Self::Broadcast => "broadcasting_groups",
         }
     }
 }

@@ -3,31 +3,43 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt::Display,
+    sync::Arc,
     time::Duration,
 };
 
 use fastrand::Rng;
 use ferrocket::{MessageQueue, ReceivedMessage};
 use ferrocket_testkit::TestCluster;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
     ledger::{Ledger, Place},
     lives::Lives,
+    replays::Replays,
 };
 
 /// Everything that a run did, in order.
 pub(crate) struct History {
     began: Instant,
     /// Bodies that a broker confirmed.
-    pub(crate) sent: BTreeSet<String>,
+    pub(crate) sent: Arc<Mutex<BTreeSet<String>>>,
+    /// Whose it is, where each member has its own.
+    seat: Option<usize>,
     /// Bodies that were handed out, and how often.
     calls: HashMap<String, u64>,
     /// Bodies that a listener handled, and how often.
     pub(crate) handled: BTreeMap<String, usize>,
+    /// Whether it began at the end of a queue.
+    begins_late: bool,
+    /// Bodies that were passed over after their last attempt, in broadcasting.
+    skipped: BTreeSet<String>,
+    replays: Replays,
     /// What became of each message.
     ledger: Ledger,
     lives: Lives,
+    /// The lowest offset that was stored since a log began.
+    lowest: HashMap<MessageQueue, u64>,
     /// Bodies that were stored on a broker that is gone, and dead letters that were.
     gone: BTreeSet<String>,
     gone_dead: BTreeSet<String>,
@@ -43,7 +55,7 @@ pub(crate) struct History {
     broken: Vec<String>,
     /// Counts events, so that they have an order.
     clock: usize,
-    log: Vec<Line>,
+    log: Arc<Mutex<Vec<Line>>>,
 }
 
 /// Something that happened.
@@ -57,11 +69,16 @@ impl History {
     pub(crate) fn new() -> Self {
         Self {
             began: Instant::now(),
-            sent: BTreeSet::new(),
+            sent: Arc::default(),
+            seat: None,
             calls: HashMap::new(),
             handled: BTreeMap::new(),
+            begins_late: false,
+            skipped: BTreeSet::new(),
+            replays: Replays::default(),
             ledger: Ledger::default(),
             lives: Lives::default(),
+            lowest: HashMap::new(),
             gone: BTreeSet::new(),
             gone_dead: BTreeSet::new(),
             places: HashMap::new(),
@@ -70,8 +87,15 @@ impl History {
             excused: 0,
             broken: Vec::new(),
             clock: 0,
-            log: Vec::new(),
+            log: Arc::default(),
         }
+    }
+
+    /// That of one member of a broadcasting group, which begins now.
+    pub(crate) fn of_seat(&self, number: usize) -> Self {
+        let (sent, log) = (self.sent.clone(), self.log.clone());
+        let (gone, lives) = (self.gone.clone(), self.lives.elsewhere());
+        Self { began: self.began, sent, seat: Some(number), gone, lives, log, ..Self::new() }
     }
 
     pub(crate) fn note(&mut self, what: impl Display) {
@@ -84,11 +108,11 @@ impl History {
 
     fn write(&mut self, what: impl Display, is_detail: bool) {
         let text = format!("{:>9.3} {what}", self.began.elapsed().as_secs_f64());
-        self.log.push(Line { text, is_detail });
+        self.log.lock().push(Line { text, is_detail });
     }
 
-    pub(crate) fn take_log(&mut self) -> Vec<Line> {
-        std::mem::take(&mut self.log)
+    pub(crate) fn take_log(&self) -> Vec<Line> {
+        std::mem::take(&mut self.log.lock())
     }
 
     fn tick(&mut self) -> usize {
@@ -147,6 +171,9 @@ impl History {
         let (queue, offset, attempt) = (message.queue(), message.offset(), message.attempt());
         self.detail(format_args!("member {member} sees {queue} {offset}: {}, attempt {attempt}", body_of(message)));
         let place = self.place_of(message);
+        if let Some(seat) = self.seat.filter(|_| !self.replays.may_come(&place)) {
+            self.broken.push(format!("seat {seat} sees {queue} {offset} again, which was settled, for no reason"));
+        }
         self.places.insert((queue.broker().to_string(), place.life, message.commit_log_offset()), place);
     }
 
@@ -160,13 +187,71 @@ impl History {
         let number: u64 = body.trim_start_matches('m').parse().unwrap_or_default();
         let times = self.calls.entry(body).or_default();
         *times += 1;
+        let seed = seed.wrapping_add(self.seat.unwrap_or_default() as u64 * 7_919);
         Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(number).wrapping_mul(1_009).wrapping_add(*times))
     }
 
     /// A listener is done with a message.
     pub(crate) fn handled(&mut self, message: &ReceivedMessage) {
         *self.handled.entry(body_of(message)).or_default() += 1;
+        // A late result, which counts for nobody: it comes again.
+        if self.seat.is_none() || !message.is_revoked() {
+            self.settle(self.place_of(message));
+        }
+    }
+
+    /// A message has failed for the last time, where nobody takes it back.
+    pub(crate) fn skips(&mut self, message: &ReceivedMessage) {
+        self.skipped.insert(body_of(message));
         self.settle(self.place_of(message));
+    }
+
+    /// How many bodies were passed over after their last attempt.
+    pub(crate) fn skipped(&self) -> usize {
+        self.skipped.len()
+    }
+
+    /// A process goes on where its store says.
+    pub(crate) fn begins_anew(&mut self, who: usize, queue: &MessageQueue, offset: u64) {
+        self.detail(format_args!("{queue} begins at {offset} for {who}"));
+        self.lives.reads(who, queue);
+        self.replays.begins(queue.clone(), offset, Duration::ZERO);
+    }
+
+    /// An offset is stored, elsewhere than on a broker.
+    pub(crate) fn stored(&mut self, who: usize, queue: &MessageQueue, offset: u64) {
+        self.lives.stored(who, queue, offset);
+    }
+
+    /// What is stored elsewhere of a queue.
+    pub(crate) fn position(&self, queue: &MessageQueue) -> Option<u64> {
+        self.lives.valid().find(|(known, _)| *known == queue).map(|(_, offset)| offset)
+    }
+
+    /// An administrator tells the member where to go on.
+    pub(crate) fn is_told(&mut self, queue: &MessageQueue, offset: u64) {
+        self.jump(queue, offset, "an administrator said so");
+        self.replays.begins(queue.clone(), offset, Duration::from_secs(1));
+    }
+
+    /// A process has ended, and everything that was settled by then should be stored: so much and no more comes again.
+    pub(crate) fn process_ended(&mut self, then: Instant) {
+        let Some(seat) = self.seat else { return };
+        let place = |queue: &MessageQueue, offset| Place {
+            queue: queue.clone(),
+            life: self.lives.now(queue.broker().as_str()),
+            offset,
+        };
+        let behind: Vec<_> = self
+            .lives
+            .valid()
+            .map(|(queue, offset)| place(queue, offset))
+            .filter(|place| self.replays.is_behind(place, then))
+            .map(|place| {
+                format!("seat {seat} has stored {} of {}, and that was settled long ago", place.offset, place.queue)
+            })
+            .collect();
+        self.broken.extend(behind);
     }
 
     /// A broker takes a message back that failed: it comes again, or is a dead letter.
@@ -184,6 +269,7 @@ impl History {
     fn settle(&mut self, place: Place) {
         self.detail(format_args!("{} {} is settled", place.queue, place.offset));
         let now = self.tick();
+        self.replays.settle(place.clone());
         self.ledger.settle(place, now);
     }
 
@@ -196,6 +282,8 @@ impl History {
     pub(crate) fn commits(&mut self, who: usize, queue: MessageQueue, offset: u64) {
         self.detail(format_args!("{queue} is committed at {offset} by {who}"));
         let now = self.tick();
+        let lowest = self.lowest.entry(queue.clone()).or_insert(offset);
+        *lowest = offset.min(*lowest);
         if self.lives.commits(who, &queue, offset) {
             let life = self.lives.now(queue.broker().as_str());
             self.ledger.commit(queue, life, offset, now);
@@ -227,14 +315,25 @@ impl History {
         let dead = cluster.messages(topics.dead_letters);
         self.gone_dead.extend(dead.iter().filter(|message| is_there(message)).map(body_of));
         self.lives.end(broker, port);
+        self.lowest.retain(|queue, _| queue.broker().as_str() != broker);
+    }
+
+    /// Whether nobody has ever stored an offset of the log that is there now. One that is stored then is of the log of before: its owner
+    /// was told where to go on, and has not stored that. (Another member that had the queue once may do so later.)
+    pub(crate) fn is_uncorrected(&self, queue: &MessageQueue, end: u64) -> bool {
+        self.lowest.get(queue).is_some_and(|lowest| *lowest > end)
     }
 
     /// Bodies that were confirmed and are neither handled nor dead letters, nor lost with a broker or passed over by an order.
     pub(crate) fn missing(&self, cluster: &TestCluster, topics: &Topics) -> Vec<String> {
         let dead: BTreeSet<_> = cluster.messages(topics.dead_letters).iter().map(body_of).collect();
-        let is_done =
-            |body: &&String| self.handled.contains_key(*body) || dead.contains(*body) || self.gone_dead.contains(*body);
-        let missing: Vec<_> = self.sent.iter().filter(|body| !is_done(body)).cloned().collect();
+        let is_done = |body: &&String| {
+            self.handled.contains_key(*body)
+                || self.skipped.contains(*body)
+                || dead.contains(*body)
+                || self.gone_dead.contains(*body)
+        };
+        let missing: Vec<_> = self.sent.lock().iter().filter(|body| !is_done(body)).cloned().collect();
         if missing.is_empty() || self.gone.is_empty() && !self.ledger.excuses_any() {
             return missing;
         }
@@ -256,10 +355,27 @@ impl History {
         missing.into_iter().filter(|body| !is_excused(body)).collect()
     }
 
+    /// What is lost, and where it lies.
+    pub(crate) fn lost(&self, cluster: &TestCluster, topics: &Topics) -> Option<String> {
+        let lost = self.missing(cluster, topics);
+        let there = cluster.messages("Orders");
+        let there = there.iter().filter(|message| lost.contains(&body_of(message)));
+        let there: Vec<_> = there.map(|message| format!("{} {}", message.queue(), message.offset())).collect();
+        let who = self.seat.map(|seat| format!("seat {seat}: ")).unwrap_or_default();
+        (!lost.is_empty()).then(|| format!("{who}R-I3: lost {lost:?}, stored at {there:?}"))
+    }
+
+    /// It begins at the end of a queue: what is before that is not for it.
+    pub(crate) fn begins_at_end(&mut self, queue: &MessageQueue, end: u64) {
+        self.begins_late = true;
+        self.jump(queue, end, "it begins at the end");
+    }
+
     /// How many messages were passed over, and how many were lost with their brokers.
     pub(crate) fn excuses(&self) -> (usize, usize) {
-        let is_lost = |body: &&String| self.sent.contains(*body) && !self.handled.contains_key(*body);
-        (self.ledger.passed_over(), self.gone.iter().filter(is_lost).count())
+        let sent = self.sent.lock();
+        let is_lost = |body: &&String| sent.contains(*body) && !self.handled.contains_key(*body);
+        (if self.begins_late { 0 } else { self.ledger.passed_over() }, self.gone.iter().filter(is_lost).count())
     }
 
     fn early_commits(&self, messages: &[ReceivedMessage]) -> Vec<String> {
@@ -271,7 +387,10 @@ impl History {
     pub(crate) fn violations(&self, cluster: &TestCluster, topics: &Topics) -> Vec<String> {
         let mut broken = self.broken.clone();
         broken.extend(self.early_commits(&topics.messages(cluster)));
-        broken
+        match self.seat {
+            Some(seat) => broken.into_iter().map(|text| format!("seat {seat}: {text}")).collect(),
+            None => broken,
+        }
     }
 }
 

@@ -13,8 +13,10 @@ pub(crate) struct Lives {
     /// The last port of each log that is gone, by broker.
     ended: HashMap<String, Vec<u16>>,
     views: HashMap<(usize, MessageQueue), View>,
-    /// Stored offsets that somebody stored who meant the log of before.
+    /// Stored offsets that mean the log of before.
     stale: HashMap<MessageQueue, u64>,
+    /// What is stored elsewhere than on the brokers, if so: it outlives their logs.
+    elsewhere: Option<HashMap<MessageQueue, u64>>,
 }
 
 /// What somebody's position in a queue is a position of.
@@ -26,6 +28,11 @@ struct View {
 }
 
 impl Lives {
+    /// The same, as far as everybody knows it, where progress is stored elsewhere than on the brokers.
+    pub(crate) fn elsewhere(&self) -> Self {
+        Self { ended: self.ended.clone(), elsewhere: Some(HashMap::new()), ..Self::default() }
+    }
+
     /// The number of the log that a broker has now.
     pub(crate) fn now(&self, broker: &str) -> usize {
         self.ended.get(broker).map_or(0, Vec::len)
@@ -40,7 +47,35 @@ impl Lives {
     /// The log of a broker is gone; this was its last port.
     pub(crate) fn end(&mut self, broker: &str, port: u16) {
         self.ended.entry(broker.to_owned()).or_default().push(port);
-        self.stale.retain(|queue, _| queue.broker().as_str() != broker);
+        let is_there = |queue: &MessageQueue| queue.broker().as_str() == broker;
+        match &self.elsewhere {
+            Some(stored) => {
+                let stored = stored.iter().filter(|(queue, _)| is_there(queue));
+                self.stale.extend(stored.map(|(queue, offset)| (queue.clone(), *offset)));
+            }
+            None => self.stale.retain(|queue, _| !is_there(queue)),
+        }
+    }
+
+    /// An offset is stored elsewhere.
+    pub(crate) fn stored(&mut self, who: usize, queue: &MessageQueue, offset: u64) {
+        if self.is_stale(who, queue) {
+            self.stale.insert(queue.clone(), offset);
+        } else {
+            self.stale.remove(queue);
+        }
+        self.elsewhere.get_or_insert_default().insert(queue.clone(), offset);
+    }
+
+    /// What is stored elsewhere and means the log that is there now.
+    pub(crate) fn valid(&self) -> impl Iterator<Item = (&MessageQueue, u64)> {
+        let stored = self.elsewhere.iter().flatten().filter(|(queue, _)| !self.stale.contains_key(*queue));
+        stored.map(|(queue, offset)| (queue, *offset))
+    }
+
+    fn is_stale(&self, who: usize, queue: &MessageQueue) -> bool {
+        let now = self.now(queue.broker().as_str());
+        self.views.get(&(who, queue.clone())).is_some_and(|view| view.life < now)
     }
 
     /// Somebody asks for the stored offset of a queue, to begin there.
@@ -51,9 +86,10 @@ impl Lives {
 
     /// Somebody stores an offset. Whether it can know what it does.
     pub(crate) fn commits(&mut self, who: usize, queue: &MessageQueue, offset: u64) -> bool {
-        let now = self.now(queue.broker().as_str());
-        let is_stale = self.views.get(&(who, queue.clone())).is_some_and(|view| view.life < now);
-        if is_stale {
+        let is_stale = self.is_stale(who, queue);
+        if self.elsewhere.is_some() {
+            // Whether it is stored is said later.
+        } else if is_stale {
             self.stale.insert(queue.clone(), offset);
         } else {
             self.stale.remove(queue);

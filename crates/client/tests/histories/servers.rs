@@ -51,9 +51,8 @@ pub(crate) async fn ask(cluster: &TestCluster, client_id: &str, which: u32) -> &
 
 /// Where an administrator may set the offset of a queue: so far from what is stored, and inside of the queue. What is stored may be of a
 /// log that is gone. `None`: nothing is stored.
-pub(crate) fn place_near(cluster: &TestCluster, queue: &MessageQueue, by: i64) -> Option<u64> {
-    let stored = cluster.committed_offset(GROUP, queue)?;
-    Some(stored.saturating_add_signed(by).min(end_of(cluster, queue)))
+pub(crate) fn place_near(cluster: &TestCluster, queue: &MessageQueue, stored: Option<u64>, by: i64) -> Option<u64> {
+    Some(stored?.saturating_add_signed(by).min(end_of(cluster, queue)))
 }
 
 /// Sets an offset, by one of the two ways there are.

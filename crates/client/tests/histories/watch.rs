@@ -7,12 +7,12 @@ use std::sync::{Arc, Weak};
 use ferrocket::MessageQueue;
 use ferrocket_protocol::{
     ReadRequest,
-    request::{CommitOffset, Pull, PullFlags, QueryOffset, SendBack},
+    request::{CommitOffset, GetMaxOffset, Pull, PullFlags, QueryOffset, SendBack},
 };
 use ferrocket_testkit::{Action, Call, Intercepted, TestCluster};
 use parking_lot::Mutex;
 
-use crate::history::History;
+use crate::books::Books;
 
 /// Faults in force: so many requests of a kind, and what happens to them.
 #[derive(Clone, Default)]
@@ -42,18 +42,19 @@ impl Orders {
 }
 
 /// Writes down what brokers are asked from now on.
-pub(crate) fn watch(cluster: &Arc<TestCluster>, history: &Arc<Mutex<History>>, orders: &Orders) {
-    let (history, orders, weak) = (history.clone(), orders.clone(), Arc::downgrade(cluster));
+pub(crate) fn watch(cluster: &Arc<TestCluster>, books: &Books, orders: &Orders) {
+    let (books, orders, weak) = (books.clone(), orders.clone(), Arc::downgrade(cluster));
     cluster.intercept(move |request| {
         let action = orders.action(request);
-        note(&weak, &history, request, &action);
+        note(&weak, &books, request, &action);
         action
     });
 }
 
-fn note(cluster: &Weak<TestCluster>, history: &Mutex<History>, request: &Intercepted<'_>, action: &Action) {
+fn note(cluster: &Weak<TestCluster>, books: &Books, request: &Intercepted<'_>, action: &Action) {
     let Some(broker) = request.broker() else { return };
     let who = request.origin().and_then(|origin| origin.parse().ok()).unwrap_or_default();
+    let history = books.of(who);
     if let Some(call) = request.call() {
         history.lock().detail(format_args!("{broker} is asked for {call:?} by {who}: {action:?}"));
     }
@@ -79,6 +80,13 @@ fn note(cluster: &Weak<TestCluster>, history: &Mutex<History>, request: &Interce
                 let end = || cluster.upgrade().map_or(0, |cluster| end_of(&cluster, &queue));
                 history.lock().pulls(who, &queue, pull.queue_offset, end);
             }
+        }
+        // Who begins at the end passes over what is there.
+        Some(Call::MaxOffset) if is_done => {
+            let Ok(asked) = GetMaxOffset::read_request(request.command()) else { return };
+            let queue = MessageQueue::new(asked.queue.topic(), broker, asked.queue.id());
+            let end = cluster.upgrade().map_or(0, |cluster| end_of(&cluster, &queue));
+            history.lock().begins_at_end(&queue, end);
         }
         Some(Call::SendBack) if is_done => {
             let Ok(back) = SendBack::read_request(request.command()) else { return };

@@ -9,15 +9,16 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
+    books::Books,
     common::{SECOND, client_of, wire::Wire},
-    history::{History, Line, Topics, body_of},
+    history::{History, Line, Topics},
     member::Member,
+    seat::Seat,
     servers,
     watch::{Orders, end_of, watch},
 };
 
 pub(crate) const GROUP: &str = "billing";
-const TOPICS: Topics = Topics { consumed: &["Orders", "%RETRY%billing"], dead_letters: "%DLQ%billing" };
 /// Once everything is well again, nothing may take longer.
 const RECOVERY: Duration = Duration::from_secs(300);
 
@@ -25,9 +26,30 @@ const RECOVERY: Duration = Duration::from_secs(300);
 pub(crate) enum Kind {
     Concurrent,
     Orderly,
+    Broadcast,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Concurrent, Self::Orderly, Self::Broadcast];
+
+    pub(crate) fn max_attempts(self) -> u32 {
+        match self {
+            Self::Concurrent => 5,
+            Self::Orderly => 6,
+            Self::Broadcast => 3,
+        }
+    }
+
+    fn topics(self) -> &'static Topics {
+        match self {
+            Self::Broadcast => &Topics { consumed: &["Orders"], dead_letters: "%DLQ%billing" },
+            _ => &Topics { consumed: &["Orders", "%RETRY%billing"], dead_letters: "%DLQ%billing" },
+        }
+    }
 }
 
 /// What a run did.
+#[derive(Default)]
 pub(crate) struct Summary {
     pub(crate) delivered: usize,
     /// Messages that were handled more than once.
@@ -36,7 +58,21 @@ pub(crate) struct Summary {
     pub(crate) passed: usize,
     /// Confirmed messages that were lost with their brokers.
     pub(crate) gone: usize,
+    /// Messages that were passed over after their last attempt, in broadcasting.
+    pub(crate) skipped: usize,
     pub(crate) faults: usize,
+}
+
+impl Summary {
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Self { delivered, again, passed, gone, skipped, faults } = other;
+        self.delivered += delivered;
+        self.again += again;
+        self.passed += passed;
+        self.gone += gone;
+        self.skipped += skipped;
+        self.faults += faults;
+    }
 }
 
 pub(crate) struct World {
@@ -46,12 +82,15 @@ pub(crate) struct World {
     rng: Rng,
     cluster: Arc<TestCluster>,
     kind: Kind,
-    history: Arc<Mutex<History>>,
+    books: Books,
     members: Vec<Member>,
     /// Of all that were ever there: who is dropped may still be about to end.
     wires: Vec<Arc<Wire>>,
     queues: u32,
     joined: usize,
+    /// Seats that nobody has now, and how many there are.
+    free: Vec<Seat>,
+    seats: usize,
     faults: usize,
     orders: Orders,
     /// Whether a broker was replaced by an empty one.
@@ -88,19 +127,21 @@ impl World {
         let queues = rng.u32(1..4);
         let builder = TestCluster::builder().in_memory().brokers(rng.usize(1..4)).topic("Orders", queues);
         let cluster = Arc::new(builder.retry_delay(Duration::from_millis(200)).start().await.expect("it starts"));
-        let history = Arc::new(Mutex::new(History::new()));
+        let books = Books::new(kind == Kind::Broadcast);
         let orders = Orders::default();
-        watch(&cluster, &history, &orders);
+        watch(&cluster, &books, &orders);
         Self {
             seed,
             rng,
             cluster,
             kind,
-            history,
+            books,
             members: Vec::new(),
             wires: Vec::new(),
             queues,
             joined: 0,
+            free: Vec::new(),
+            seats: 0,
             faults: 0,
             orders,
             replaced: false,
@@ -108,14 +149,14 @@ impl World {
     }
 
     fn note(&self, what: impl std::fmt::Display) {
-        self.history.lock().note(what);
+        self.books.base.lock().note(what);
     }
 
     /// Messages are sent while members come and go and things break; then everything is well again.
     async fn live(&mut self) {
         let sender = client_of(&self.cluster).instance_name("sender").connect().await.expect("it connects");
         let producer = sender.producer("shop").build().await.expect("it builds");
-        let sending = tokio::spawn(send(producer, self.history.clone(), self.rng.usize(150..350), self.rng.fork()));
+        let sending = tokio::spawn(send(producer, self.books.base.clone(), self.rng.usize(150..350), self.rng.fork()));
         for _ in 0..self.rng.usize(1..4) {
             self.join().await;
         }
@@ -136,29 +177,61 @@ impl World {
             member.wire.plug();
             member.wire.thaw();
         });
-        if self.members.is_empty() {
+        // Who was there is there again, and goes on.
+        for _ in 0..self.free.len().max(usize::from(self.members.is_empty())) {
             self.join().await;
         }
         sending.await.expect("no panic");
         let waiting = Instant::now();
-        while waiting.elapsed() < RECOVERY && !self.history.lock().missing(&self.cluster, &TOPICS).is_empty() {
+        while waiting.elapsed() < RECOVERY && !self.is_done() {
             tokio::time::sleep(SECOND / 2).await;
         }
         self.note(format_args!("everything is handled {:?} later", waiting.elapsed()));
         if self.replaced {
-            // Everybody has pulled by then, and stored what it was told.
-            tokio::time::sleep(40 * SECOND).await;
+            // Locks of the dead have ended by then, and everybody has pulled, and stored what it was told.
+            tokio::time::sleep(75 * SECOND).await;
         }
     }
 
     async fn join(&mut self) {
         self.joined += 1;
         let number = self.joined;
-        self.note(format_args!("member {number} joins"));
-        if let Some(member) = Member::join(&self.cluster, self.kind, number, self.seed, &self.history).await {
+        let seat = (self.kind == Kind::Broadcast).then(|| self.seat());
+        let history = self.books.of(seat.as_ref().map_or(number, |seat| seat.number));
+        match &seat {
+            Some(seat) => self.note(format_args!("member {number} joins on seat {}", seat.number)),
+            None => self.note(format_args!("member {number} joins")),
+        }
+        if let Some(member) = Member::join(&self.cluster, self.kind, number, self.seed, &history, seat.clone()).await {
             self.wires.push(member.wire.clone());
             self.members.push(member);
+        } else {
+            self.free.extend(seat);
         }
+    }
+
+    /// One that was left, or a new one.
+    fn seat(&mut self) -> Seat {
+        if self.free.is_empty() || (self.seats < 5 && self.rng.bool()) {
+            self.seats += 1;
+            // A real disk now and then: it takes real time.
+            let has_folder = self.seed.is_multiple_of(10) && self.seats == 2;
+            return Seat::new(self.seats, self.books.of(self.seats), has_folder);
+        }
+        self.free.swap_remove(self.rng.usize(..self.free.len()))
+    }
+
+    /// The histories of those who are there.
+    fn histories(&self) -> Vec<Arc<Mutex<History>>> {
+        if self.kind != Kind::Broadcast {
+            return self.books.all();
+        }
+        self.members.iter().filter_map(|member| Some(member.seat.as_ref()?.history.clone())).collect()
+    }
+
+    fn is_done(&self) -> bool {
+        let topics = self.kind.topics();
+        self.histories().iter().all(|history| history.lock().missing(&self.cluster, topics).is_empty())
     }
 
     fn take_member(&mut self) -> Option<Member> {
@@ -179,13 +252,14 @@ impl World {
                 if let Some(member) = self.take_member() {
                     self.note(format_args!("member {} leaves", member.number));
                     let deadline = millis(100..20_000);
-                    let _ = member.client.shutdown().within(deadline).await;
+                    self.free.extend(member.leave(deadline).await);
                 }
             }
             3 => {
                 if let Some(member) = self.take_member() {
                     self.note(format_args!("member {} crashes", member.number));
-                    member.crash(&self.history);
+                    let history = self.books.of(member.who());
+                    self.free.extend(member.crash(&history));
                 }
             }
             4 => {
@@ -200,7 +274,7 @@ impl World {
                     self.note(format_args!("member {} stalls for {time:?}", member.number));
                     let wire = member.wire.clone();
                     wire.freeze();
-                    self.history.lock().stalls();
+                    self.books.base.lock().stalls();
                     tokio::spawn(async move {
                         tokio::time::sleep(time).await;
                         wire.thaw();
@@ -247,12 +321,8 @@ impl World {
                 let may_skip = self.seed.is_multiple_of(3);
                 // Who stalls would hear of it much later.
                 let (by, by_broker) = (rng.i64(if may_skip { -20..40 } else { -20..1 }), rng.bool() || self.stalls());
-                let offset = servers::place_near(&self.cluster, &queue, by);
                 self.note(format_args!("{queue} is set by {by}, by the broker: {by_broker}"));
-                if let Some(offset) = offset {
-                    self.history.lock().jump(&queue, offset, "an administrator said so");
-                    servers::set(&self.cluster, &queue, offset, by_broker);
-                }
+                self.set(&queue, by, by_broker);
             }
             // In every second run, so that in the others nothing at all may be lost.
             12 if self.seed.is_multiple_of(2) => {
@@ -260,11 +330,18 @@ impl World {
                 let broker = self.cluster.broker(&name);
                 let port = broker.address().rsplit(':').next().and_then(|port| port.parse().ok());
                 self.replaced = true;
-                self.history.lock().loses_log(&name, port.expect("it runs"), &self.cluster, &TOPICS);
+                self.books.lose_log(&name, port.expect("it runs"), &self.cluster, self.kind.topics());
                 broker.erase();
                 tokio::time::sleep(millis(10..8_000)).await;
                 broker.restart().await.expect("it starts");
                 self.locks_are_forgotten();
+            }
+            13 if self.kind == Kind::Broadcast => {
+                if let Some(member) = self.members.first() {
+                    let times = rng.usize(1..8);
+                    self.note(format_args!("the disk of member {} fails {times} times", member.number));
+                    member.seat.as_ref().inspect(|seat| seat.fail(times));
+                }
             }
             kind => {
                 let calls = [
@@ -291,6 +368,24 @@ impl World {
         }
     }
 
+    /// An administrator sets an offset.
+    fn set(&self, queue: &MessageQueue, by: i64, by_broker: bool) {
+        if self.kind != Kind::Broadcast {
+            let stored = self.cluster.committed_offset(GROUP, queue);
+            let Some(offset) = servers::place_near(&self.cluster, queue, stored, by) else { return };
+            self.books.base.lock().jump(queue, offset, "an administrator said so");
+            return servers::set(&self.cluster, queue, offset, by_broker);
+        }
+        // A broker says it to one member only, and to those that do not stall at once.
+        let seats: Vec<_> = self.members.iter().filter_map(|member| member.seat.as_ref()).collect();
+        let stored = seats.first().and_then(|seat| seat.history.lock().position(queue));
+        let Some(offset) = servers::place_near(&self.cluster, queue, stored, by).filter(|_| !self.stalls()) else {
+            return;
+        };
+        seats.iter().for_each(|seat| seat.history.lock().is_told(queue, offset));
+        servers::set(&self.cluster, queue, offset, false);
+    }
+
     /// Whether nothing moves on somebody's wire.
     fn stalls(&self) -> bool {
         self.wires.iter().any(|wire| wire.is_frozen())
@@ -298,40 +393,42 @@ impl World {
 
     /// A broker began anew. Who had a lock hears of that with its next connection there, or when its lease ends.
     fn locks_are_forgotten(&self) {
-        self.history.lock().excuse(if self.stalls() { 31 * SECOND } else { 6 * SECOND });
+        self.books.base.lock().excuse(if self.stalls() { 31 * SECOND } else { 6 * SECOND });
     }
 
     /// Ends the run, and holds it against the promises.
     async fn judge(mut self) -> (Summary, Vec<String>, Vec<Line>) {
+        let there = self.histories();
         for member in std::mem::take(&mut self.members) {
-            let _ = member.client.shutdown().within(60 * SECOND).await;
+            member.leave(60 * SECOND).await;
         }
-        let mut history = self.history.lock();
-        let mut broken = history.violations(&self.cluster, &TOPICS);
+        let topics = self.kind.topics();
+        let mut summary = Summary { faults: self.faults, ..Summary::default() };
+        let mut broken = Vec::new();
+        for history in self.books.all() {
+            let history = history.lock();
+            broken.extend(history.violations(&self.cluster, topics));
+            summary.delivered += history.handled.len();
+            summary.again += history.handled.values().filter(|times| **times > 1).count();
+            let (passed, gone) = history.excuses();
+            summary.passed += passed;
+            summary.gone += gone;
+            summary.skipped += history.skipped();
+        }
         for id in 0..self.queues {
             for name in self.cluster.broker_names() {
                 let queue = MessageQueue::new("Orders", name, id);
-                let (stored, end) = (self.cluster.committed_offset(GROUP, &queue), end_of(&self.cluster, &queue));
-                if stored.is_some_and(|stored| stored > end) {
-                    broken.push(format!("R-I4: {queue} ends at {end}, and {stored:?} is stored at the end of all"));
+                let end = end_of(&self.cluster, &queue);
+                if self.books.base.lock().is_uncorrected(&queue, end) {
+                    broken.push(format!("R-I4: {queue} ends at {end}, and more is stored at the end of all"));
                 }
             }
         }
-        let lost = history.missing(&self.cluster, &TOPICS);
-        if !lost.is_empty() {
-            let there: Vec<_> = self
-                .cluster
-                .messages("Orders")
-                .iter()
-                .filter(|message| lost.contains(&body_of(message)))
-                .map(|message| format!("{} {}", message.queue(), message.offset()))
-                .collect();
-            broken.push(format!("R-I3: lost {lost:?}, stored at {there:?}"));
+        for history in there {
+            broken.extend(history.lock().lost(&self.cluster, topics));
         }
-        let again = history.handled.values().filter(|times| **times > 1).count();
-        let (passed, gone) = history.excuses();
-        let summary = Summary { delivered: history.handled.len(), again, passed, gone, faults: self.faults };
-        (summary, broken, history.take_log())
+        let log = self.books.base.lock().take_log();
+        (summary, broken, log)
     }
 }
 
@@ -342,7 +439,7 @@ async fn send(producer: Producer, history: Arc<Mutex<History>>, count: usize, mu
         let message = Message::new("Orders", body.clone()).with_sharding_key(n % 5);
         let message = if n % 3 == 0 { Message::new("Orders", body.clone()) } else { message };
         if producer.send(message).await.is_ok() {
-            history.lock().sent.insert(body);
+            history.lock().sent.lock().insert(body);
         }
         if n % 10 == 0 {
             tokio::time::sleep(Duration::from_millis(rng.u64(0..1_500))).await;
