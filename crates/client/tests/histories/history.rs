@@ -171,8 +171,8 @@ impl History {
         let (queue, offset, attempt) = (message.queue(), message.offset(), message.attempt());
         self.detail(format_args!("member {member} sees {queue} {offset}: {}, attempt {attempt}", body_of(message)));
         let place = self.place_of(message);
-        if let Some(seat) = self.seat.filter(|_| !self.replays.may_come(&place)) {
-            self.broken.push(format!("seat {seat} sees {queue} {offset} again, which was settled, for no reason"));
+        if self.seat.is_some() && !self.replays.may_come(&place) {
+            self.broken.push(format!("{queue} {offset} comes again, which was settled, for no reason"));
         }
         self.places.insert((queue.broker().to_string(), place.life, message.commit_log_offset()), place);
     }
@@ -236,7 +236,6 @@ impl History {
 
     /// A process has ended, and everything that was settled by then should be stored: so much and no more comes again.
     pub(crate) fn process_ended(&mut self, then: Instant) {
-        let Some(seat) = self.seat else { return };
         let place = |queue: &MessageQueue, offset| Place {
             queue: queue.clone(),
             life: self.lives.now(queue.broker().as_str()),
@@ -247,9 +246,7 @@ impl History {
             .valid()
             .map(|(queue, offset)| place(queue, offset))
             .filter(|place| self.replays.is_behind(place, then))
-            .map(|place| {
-                format!("seat {seat} has stored {} of {}, and that was settled long ago", place.offset, place.queue)
-            })
+            .map(|place| format!("{} of {} is stored, and that was settled long ago", place.offset, place.queue))
             .collect();
         self.broken.extend(behind);
     }

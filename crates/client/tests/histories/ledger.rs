@@ -91,3 +91,28 @@ impl Ledger {
         broken
     }
 }
+
+/// What was open when the progress was set may be passed from then on. What was stored before that, what lies behind, in another queue or
+/// in another log may not. Seen to fail with a jump that excuses one more, or without a time.
+#[test]
+fn a_jump_excuses_what_it_passes_from_then_on_and_nothing_else() {
+    let [here, there] = [0, 1].map(|id| MessageQueue::new("Orders", "broker-0", id));
+    let place = |queue: &MessageQueue, life, offset| Place { queue: queue.clone(), life, offset };
+    let places: HashSet<_> = (0..6).map(|offset| place(&here, 1, offset)).collect();
+    let early = |commit: (u64, usize)| {
+        let mut ledger = Ledger::default();
+        ledger.settle(place(&here, 1, 0), 1);
+        ledger.jump(&here, 1, 3, 10);
+        ledger.commit(here.clone(), 1, commit.0, commit.1);
+        ledger.early_commits(&places).len()
+    };
+    assert_eq!(early((3, 11)), 0, "0 is settled, 1 and 2 are passed over");
+    assert_eq!(early((3, 9)), 2, "too early");
+    assert_eq!(early((4, 11)), 1, "3 was not passed over");
+    let mut ledger = Ledger::default();
+    ledger.jump(&here, 1, 3, 10);
+    assert_eq!(ledger.open_before(&place(&here, 1, 5)), Some(3));
+    assert_eq!(ledger.open_before(&place(&here, 0, 5)), Some(0), "another log");
+    assert_eq!(ledger.open_before(&place(&there, 1, 5)), Some(0), "another queue");
+    assert_eq!(ledger.passed_over(), 3);
+}
