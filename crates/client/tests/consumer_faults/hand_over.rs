@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ferrocket::Outcome;
+use ferrocket::{Outcome, consumer::QueueState};
 use ferrocket_testkit::{Call, Fault, TestCluster};
 use tokio::{
     sync::Notify,
@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     common::{SECOND, soon},
-    members::{GROUP, Log, client, cluster, consumer, fill, owned, queue, until, until_owned},
+    members::{GROUP, Log, client, cluster, consumer, fill, owned, queue, state, until, until_owned},
     offsets::Notebook,
 };
 
@@ -170,6 +170,29 @@ async fn a_lock_that_is_being_given_back_is_not_asked_for_again() {
     cluster.broker("broker-0").resume();
     let took = until_owned(&cluster, &new_consumer, 1).await;
     assert!(took <= 2 * SECOND, "taken over {took:?} after the broker answers again");
+}
+
+/// CON-ORD-15, R-I12: one listener that takes long holds its own queue, and no other one that goes the same way. Seen to fail with one
+/// hand-over for all: both queues came together.
+#[tokio::test(start_paused = true)]
+async fn a_slow_orderly_listener_holds_up_the_hand_over_of_no_other_queue() {
+    let (cluster, log) = (cluster(4).await, Log::default());
+    let (old, _) = client(&cluster, "b-old").await;
+    fill(&old, &queue(0), 0..1).await;
+    let listener = log.listener("old", |_| async {
+        sleep(3600 * SECOND).await;
+        Outcome::consumed()
+    });
+    let _old = consumer(&old).orderly(listener).build().await.expect("it builds");
+    until(&cluster, || log.count("old") == 1).await;
+    let (new, _) = client(&cluster, "a-new").await;
+    let new_consumer = consumer(&new).orderly(log.content("new")).build().await.expect("it builds");
+    // It gets the first half: the queue that is held, and one that is not.
+    let took = until_owned(&cluster, &new_consumer, 1).await;
+    assert!(took <= SECOND, "the queue that is not held came after {took:?}");
+    assert_eq!(state(&new_consumer, &queue(1)), Some(QueueState::Running));
+    let took = until_owned(&cluster, &new_consumer, 2).await;
+    assert!(took <= 21 * SECOND, "the queue that was held came after {took:?}");
 }
 
 /// R-I5: in broadcasting nobody else takes a queue, but a broker that was away for a moment has its queue given up and taken back. Seen to

@@ -33,7 +33,12 @@ pub(super) fn begin(core: &Arc<Core>, revoked: &[MessageQueue]) {
     for queue in &queues {
         queue.stop.cancel();
     }
-    core.spawn_to_its_end(Box::pin(finish(core.clone(), queues)));
+    // Where an order is kept, a listener may take long: it holds up no other queue.
+    let (busy, others) = queues.into_iter().partition(|queue| core.options.order == Order::Kept && !queue.is_idle());
+    let alone = Vec::into_iter(busy).map(|queue| vec![queue]);
+    for queues in alone.chain([others]).filter(|queues| !queues.is_empty()) {
+        core.spawn_to_its_end(Box::pin(finish(core.clone(), queues)));
+    }
 }
 
 /// Drops what still runs under a lock: who gets it next begins at once, and nothing of ours may run then.
