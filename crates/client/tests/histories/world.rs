@@ -178,7 +178,10 @@ impl World {
             member.wire.thaw();
         });
         // Who was there is there again, and goes on.
-        for _ in 0..self.free.len().max(usize::from(self.members.is_empty())) {
+        for seat in std::mem::take(&mut self.free) {
+            self.join_on(Some(seat)).await;
+        }
+        if self.members.is_empty() {
             self.join().await;
         }
         sending.await.expect("no panic");
@@ -194,9 +197,13 @@ impl World {
     }
 
     async fn join(&mut self) {
+        let seat = (self.kind == Kind::Broadcast).then(|| self.seat());
+        self.join_on(seat).await;
+    }
+
+    async fn join_on(&mut self, seat: Option<Seat>) {
         self.joined += 1;
         let number = self.joined;
-        let seat = (self.kind == Kind::Broadcast).then(|| self.seat());
         let history = self.books.of(seat.as_ref().map_or(number, |seat| seat.number));
         match &seat {
             Some(seat) => self.note(format_args!("member {number} joins on seat {}", seat.number)),
