@@ -234,8 +234,8 @@ impl History {
         self.replays.begins(queue.clone(), offset, Duration::from_secs(1));
     }
 
-    /// A process has ended, and everything that was settled by then should be stored: so much and no more comes again.
-    pub(crate) fn process_ended(&mut self, then: Instant) {
+    /// A process has ended, and everything that it has settled by then should be stored: so much and no more comes again.
+    pub(crate) fn process_ended(&mut self, began: Instant, then: Instant) {
         let place = |queue: &MessageQueue, offset| Place {
             queue: queue.clone(),
             life: self.lives.now(queue.broker().as_str()),
@@ -245,7 +245,7 @@ impl History {
             .lives
             .valid()
             .map(|(queue, offset)| place(queue, offset))
-            .filter(|place| self.replays.is_behind(place, then))
+            .filter(|place| self.replays.is_behind(place, began..=then))
             .map(|place| format!("{} of {} is stored, and that was settled long ago", place.offset, place.queue))
             .collect();
         self.broken.extend(behind);

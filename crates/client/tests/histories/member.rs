@@ -28,6 +28,7 @@ pub(crate) struct Member {
     pub(crate) number: usize,
     /// What it leaves to its next process, in broadcasting.
     pub(crate) seat: Option<Seat>,
+    began: Instant,
     pub(crate) client: Client,
     _consumer: PushConsumer,
     pub(crate) wire: Arc<Wire>,
@@ -47,6 +48,7 @@ impl Member {
     ) -> Option<Self> {
         let who = seat.as_ref().map_or(number, |seat| seat.number);
         let (client, wire) = wired_over(cluster, cluster.connector().named(who.to_string()));
+        let began = Instant::now();
         let client = client.instance_name(format!("m{number}")).connect().await.ok()?;
         let is_dead = Arc::new(AtomicBool::new(false));
         let builder = client.push_consumer(GROUP).subscribe("Orders", "*").consume_from(ConsumeFrom::Earliest);
@@ -74,7 +76,7 @@ impl Member {
             false => builder.concurrent(listener).handler_timeout(HANDLER_TIMEOUT).build().await,
             true => builder.orderly(listener).build().await,
         };
-        Some(Self { number, seat, client, _consumer: consumer.ok()?, wire, is_dead })
+        Some(Self { number, seat, began, client, _consumer: consumer.ok()?, wire, is_dead })
     }
 
     /// Whose history its own is.
@@ -88,14 +90,14 @@ impl Member {
         history.lock().died(self.number);
         self.wire.unplug();
         // What was settled since it stored last is not stored.
-        self.seat.as_ref().inspect(|seat| seat.ended(Instant::now() - 2 * COMMIT_INTERVAL));
+        self.seat.as_ref().inspect(|seat| seat.ended(self.began, Instant::now() - 2 * COMMIT_INTERVAL));
         self.seat
     }
 
     /// It ends well, within some time, or not. The seat is free again.
     pub(crate) async fn leave(self, within: Duration) -> Option<Seat> {
         let went_well = self.client.shutdown().within(within).await.is_ok();
-        self.seat.as_ref().filter(|_| went_well).inspect(|seat| seat.ended(Instant::now()));
+        self.seat.as_ref().filter(|_| went_well).inspect(|seat| seat.ended(self.began, Instant::now()));
         self.seat
     }
 }

@@ -1,6 +1,6 @@
 //! Which messages may come to a member again, and which offsets may be behind, where each member has a progress of its own.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
 use ferrocket::MessageQueue;
 use tokio::time::Instant;
@@ -37,10 +37,12 @@ impl Replays {
         self.reasons(place).any(|anew| *settled <= anew.until)
     }
 
-    /// Whether what was stored is behind: the message there was settled by then, and has not come again since.
-    pub(crate) fn is_behind(&self, stored: &Place, then: Instant) -> bool {
+    /// Whether what was stored is behind: the message there was settled meanwhile, and may not have come again since.
+    pub(crate) fn is_behind(&self, stored: &Place, meanwhile: RangeInclusive<Instant>) -> bool {
         let last = self.reasons(stored).map(|anew| anew.until).max();
-        self.settled.get(stored).is_some_and(|settled| *settled <= then && last.is_none_or(|last| *settled > last))
+        self.settled
+            .get(stored)
+            .is_some_and(|settled| meanwhile.contains(settled) && last.is_none_or(|last| *settled > last))
     }
 
     fn reasons(&self, place: &Place) -> impl Iterator<Item = &Anew> {

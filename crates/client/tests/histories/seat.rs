@@ -75,11 +75,11 @@ impl Seat {
         SeatStore { seat: self.clone(), is_dead: is_dead.clone(), file }
     }
 
-    /// Its process has ended: what was settled by `then` must be stored.
-    pub(crate) fn ended(&self, then: Instant) {
+    /// Its process has ended: what that has settled by `then` must be stored.
+    pub(crate) fn ended(&self, began: Instant, then: Instant) {
         let failed = *self.disk.failed.lock();
         if failed.is_none_or(|failed| failed + 5 * COMMIT_INTERVAL < then) {
-            self.history.lock().process_ended(then);
+            self.history.lock().process_ended(began, then);
         }
     }
 }
