@@ -15,11 +15,14 @@ const ORDERLY: &str = "crates/consumer/src/deliver/orderly.rs";
 const PULLER: &str = "crates/consumer/src/queue/puller.rs";
 const QUEUE: &str = "crates/consumer/src/queue/mod.rs";
 const RETRY: &str = "crates/consumer/src/deliver/retry.rs";
+const REBALANCE: &str = "crates/consumer/src/rebalance/mod.rs";
+const SETTLE: &str = "crates/consumer/src/deliver/settle.rs";
 const STANDSTILL: &str = "crates/consumer/src/rebalance/standstill.rs";
 const START: &str = "crates/consumer/src/push/start.rs";
 
 const SIDE_BY_SIDE: Test = Test::History("concurrent_groups");
 const IN_ORDER: Test = Test::History("orderly_groups");
+const BROADCAST: Test = Test::History("broadcasting_groups");
 
 const fn change(file: &'static str, from: &'static str, to: &'static str) -> Change {
     Change { file, from, to }
@@ -250,5 +253,42 @@ pub(super) const MUTANTS: &[Mutant] = &[
         what: "messages that a pull brings again are handed out again",
         changes: &[change(BUFFER, "filter(|offset| *offset >= self.end)", "filter(|_| true)")],
         tests: &[Test::Named("ferrocket_consumer", "queue::buffer::tests::messages_that_come_twice_are_taken_once")],
+    },
+    Mutant {
+        name: "correction-not-stored",
+        what: "the place that a broker or an administrator says is gone to and not stored",
+        changes: &[change(REBALANCE, "core.progress.with(|table| table.reset(queue.id(), offset));", "")],
+        tests: &[SIDE_BY_SIDE],
+    },
+    Mutant {
+        name: "lock-behind-unlock",
+        what: "a lock that is being given back is asked for again",
+        changes: &[change(LOCKS, "for_each(|lease| lease.lost(now));", "for_each(|lease| _ = (lease, now));")],
+        tests: &[Test::Named(
+            "consumer_faults",
+            "hand_over::a_lock_that_is_being_given_back_is_not_asked_for_again",
+        )],
+    },
+    Mutant {
+        name: "broadcast-gives-up-early",
+        what: "in broadcasting a message is passed over when it fails for the first time",
+        changes: &[change(SETTLE, "message.attempt() >= core.options.max_attempts", "message.attempt() >= 1")],
+        tests: &[BROADCAST],
+    },
+    Mutant {
+        name: "broadcast-at-once",
+        what: "in broadcasting an orderly queue that comes back does not wait for its old listener",
+        changes: &[change(HAND_OVER, "Order::Kept => ALONE", "Order::Kept => WITHOUT_LOCK")],
+        tests: &[BROADCAST],
+    },
+    Mutant {
+        name: "broadcast-ends-unstored",
+        what: "a consumer ends, and what it has settled last is not stored",
+        changes: &[change(
+            CORE,
+            "let unstored = self.store(&queues, left()).await;",
+            "let unstored: Vec<MessageQueue> = Vec::new();",
+        )],
+        tests: &[BROADCAST],
     },
 ];
