@@ -32,6 +32,8 @@ pub(crate) struct Wire {
     dials: AtomicUsize,
     line: Mutex<Line>,
     slow: Mutex<Option<Slow>>,
+    /// What stands behind the bytes of which a bit is turned, and how many times more.
+    flips: Mutex<(&'static [u8], usize)>,
 }
 
 /// How fast all connections together bring what is read.
@@ -62,6 +64,23 @@ impl Wire {
     /// The connection that writes is cut after so many more bytes. Once.
     pub(crate) fn cut_after(&self, bytes: usize) {
         *self.cut_after.lock() = Some(bytes);
+    }
+
+    /// Turns a bit of what is read, in the byte before this text, so many times; 0 ends it.
+    pub(crate) fn flip_before(&self, text: &'static [u8], times: usize) {
+        *self.flips.lock() = (text, times);
+    }
+
+    fn flip(&self, bytes: &mut [u8]) {
+        let mut flips = self.flips.lock();
+        if flips.1 == 0 {
+            return;
+        }
+        let found = bytes.windows(flips.0.len()).position(|window| window == flips.0);
+        if let Some(index) = found.and_then(|index| index.checked_sub(1)) {
+            bytes[index] ^= 1;
+            flips.1 -= 1;
+        }
     }
 
     /// Whether the cut was made. Takes it back otherwise.
@@ -220,6 +239,7 @@ impl AsyncRead for Cable {
         let room = room.min(buffer.remaining());
         let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
         ready!(self.stream()?.poll_read(cx, &mut part))?;
+        self.wire.flip(part.filled_mut());
         let bytes = part.filled().len();
         buffer.advance(bytes);
         self.wire.took(bytes);

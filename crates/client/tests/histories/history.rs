@@ -32,6 +32,9 @@ pub(crate) struct History {
     calls: HashMap<String, u64>,
     /// Bodies that a listener handled, and how often.
     pub(crate) handled: BTreeMap<String, usize>,
+    has_flips: bool,
+    /// What listeners were given, by place.
+    bodies: HashMap<Place, String>,
     /// Whether it began at the end of a queue.
     begins_late: bool,
     /// Bodies that were passed over after their last attempt, in broadcasting.
@@ -75,6 +78,8 @@ impl History {
             seat: None,
             calls: HashMap::new(),
             handled: BTreeMap::new(),
+            has_flips: false,
+            bodies: HashMap::new(),
             begins_late: false,
             skipped: BTreeSet::new(),
             replays: Replays::default(),
@@ -176,6 +181,7 @@ impl History {
         if self.seat.is_some() && !self.replays.may_come(&place) {
             self.broken.push(format!("{queue} {offset} comes again, which was settled, for no reason"));
         }
+        self.bodies.insert(place.clone(), body_of(message));
         self.places.insert((queue.broker().to_string(), place.life, message.commit_log_offset()), place);
     }
 
@@ -253,14 +259,29 @@ impl History {
         self.broken.extend(behind);
     }
 
-    /// A broker takes a message back that failed: it comes again, or is a dead letter.
-    pub(crate) fn given_back(&mut self, broker: &str, commit_log_offset: i64) {
+    /// Bits are turned from now on: messages may fail that no listener has seen.
+    pub(crate) fn expects_flips(&mut self) {
+        self.has_flips = true;
+    }
+
+    /// A broker takes a message back that failed: it comes again, or is a dead letter. `stored`: what it has at that place.
+    pub(crate) fn given_back(
+        &mut self,
+        broker: &str,
+        commit_log_offset: i64,
+        stored: impl FnOnce() -> Option<ReceivedMessage>,
+    ) {
         let life = self.lives.now(broker);
         let find = |life| self.places.get(&(broker.to_owned(), life, commit_log_offset)).cloned();
         match find(life) {
             Some(place) => self.settle(place),
             // It does not know that one: the message is gone with its log.
             None if (0..life).any(|life| find(life).is_some()) => {}
+            None if self.has_flips => {
+                if let Some(message) = stored() {
+                    self.settle(self.place_of(&message));
+                }
+            }
             None => self.broken.push(format!("{broker} got {commit_log_offset} back, which no listener has seen")),
         }
     }

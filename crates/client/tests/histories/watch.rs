@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Weak};
 
-use ferrocket::MessageQueue;
+use ferrocket::{MessageQueue, ReceivedMessage};
 use ferrocket_protocol::{
     ReadRequest,
     request::{CommitOffset, GetMaxOffset, Pull, PullFlags, QueryOffset, SendBack},
@@ -90,7 +90,14 @@ fn note(cluster: &Weak<TestCluster>, books: &Books, request: &Intercepted<'_>, a
         }
         Some(Call::SendBack) if is_done => {
             let Ok(back) = SendBack::read_request(request.command()) else { return };
-            history.lock().given_back(broker, back.commit_log_offset);
+            let stored = || {
+                let cluster = cluster.upgrade()?;
+                let is_it = |message: &ReceivedMessage| {
+                    message.queue().broker().as_str() == broker && message.commit_log_offset() == back.commit_log_offset
+                };
+                cluster.messages("Orders").into_iter().find(is_it)
+            };
+            history.lock().given_back(broker, back.commit_log_offset, stored);
         }
         _ => {}
     }

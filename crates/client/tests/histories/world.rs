@@ -177,6 +177,7 @@ impl World {
         self.members.iter().for_each(|member| {
             member.wire.plug();
             member.wire.thaw();
+            member.wire.flip_before(b"", 0);
         });
         // Who was there is there again, and goes on.
         for seat in std::mem::take(&mut self.free) {

@@ -16,6 +16,7 @@ impl History {
         let messages: Vec<_> = messages.collect();
         let early = self.early_commits(&messages);
         self.broken.extend(early);
+        self.broken.extend(self.false_bodies(&messages));
         self.gone.extend(messages.iter().map(body_of));
         let dead = cluster.messages(topics.dead_letters);
         self.gone_dead.extend(dead.iter().filter(|message| is_there(message)).map(body_of));
@@ -83,6 +84,17 @@ impl History {
         (if self.begins_late { 0 } else { self.ledger.passed_over() }, self.gone.iter().filter(is_lost).count())
     }
 
+    /// R13: what a listener was given is what is stored.
+    fn false_bodies(&self, messages: &[ReceivedMessage]) -> Vec<String> {
+        let differs = |message: &&ReceivedMessage| {
+            self.bodies.get(&self.place_of(message)).is_some_and(|given| *given != body_of(message))
+        };
+        let differing = messages.iter().filter(differs);
+        differing
+            .map(|message| format!("R13: {} {} was handed out otherwise", message.queue(), message.offset()))
+            .collect()
+    }
+
     fn early_commits(&self, messages: &[ReceivedMessage]) -> Vec<String> {
         let places: HashSet<_> = messages.iter().map(|message| self.place_of(message)).collect();
         self.ledger.early_commits(&places)
@@ -91,7 +103,9 @@ impl History {
     /// Everything that is not as promised.
     pub(crate) fn violations(&self, cluster: &TestCluster, topics: &Topics) -> Vec<String> {
         let mut broken = self.broken.clone();
-        broken.extend(self.early_commits(&topics.messages(cluster)));
+        let messages = topics.messages(cluster);
+        broken.extend(self.early_commits(&messages));
+        broken.extend(self.false_bodies(&messages));
         match self.seat {
             Some(seat) => broken.into_iter().map(|text| format!("seat {seat}: {text}")).collect(),
             None => broken,

@@ -8,6 +8,9 @@ use ferrocket_testkit::{Action, Call, ResponseCode};
 use super::{GROUP, Kind, World};
 use crate::{common::SECOND, servers};
 
+/// In a record the topic follows the body, its length first.
+const BEHIND_A_BODY: &[u8] = b"\x06Orders";
+
 impl World {
     /// One thing goes wrong, or changes.
     pub(super) async fn fault(&mut self) {
@@ -17,7 +20,7 @@ impl World {
         let names = self.cluster.broker_names();
         let name = names[self.rng.usize(..names.len())].clone();
         let mut millis = |range| Duration::from_millis(rng.u64(range));
-        match self.rng.u32(0..17) {
+        match self.rng.u32(0..18) {
             0..2 if self.members.len() < 4 => self.join().await,
             2 => {
                 if let Some(member) = self.take_member() {
@@ -112,6 +115,18 @@ impl World {
                     let times = rng.usize(1..8);
                     self.note(format_args!("the disk of member {} fails {times} times", member.number));
                     member.seat.as_ref().inspect(|seat| seat.fail(times));
+                }
+            }
+            // In broadcasting nobody has another copy: it would be passed over.
+            17 if self.kind != Kind::Broadcast => {
+                if let Some(member) = self.members.first() {
+                    let times = rng.usize(1..6);
+                    self.note(format_args!(
+                        "{times} times a bit of a body turns on the way to member {}",
+                        member.number
+                    ));
+                    self.books.base.lock().expects_flips();
+                    member.wire.flip_before(BEHIND_A_BODY, times);
                 }
             }
             kind => {
