@@ -273,16 +273,16 @@ impl History {
     ) {
         let life = self.lives.now(broker);
         let find = |life| self.places.get(&(broker.to_owned(), life, commit_log_offset)).cloned();
-        match find(life) {
-            Some(place) => self.settle(place),
-            // It does not know that one: the message is gone with its log.
-            None if (0..life).any(|life| find(life).is_some()) => {}
-            None if self.has_flips => {
-                if let Some(message) = stored() {
-                    self.settle(self.place_of(&message));
-                }
-            }
-            None => self.broken.push(format!("{broker} got {commit_log_offset} back, which no listener has seen")),
+        if let Some(place) = find(life) {
+            return self.settle(place);
+        }
+        let is_of_before = (0..life).any(|life| find(life).is_some());
+        match stored() {
+            // One whose body was broken on the way; or it means one of the log of before, and gives this one back.
+            Some(message) if self.has_flips || is_of_before => self.settle(self.place_of(&message)),
+            // The message is gone with its log.
+            None if is_of_before => {}
+            _ => self.broken.push(format!("{broker} got {commit_log_offset} back, which no listener has seen")),
         }
     }
 
