@@ -41,6 +41,10 @@ pub(crate) fn verdict(code: ResponseCode, remark: &str) -> (ErrorKind, Applied, 
         ResponseCode::NO_BUYER_ID | ResponseCode::NOT_IN_CURRENT_UNIT => (ErrorKind::Server, No, OtherBroker),
         // An exception in the server: it may have happened before or after the work. ACL 1.0 refuses with this code as well.
         ResponseCode::SYSTEM_ERROR if remark.contains("AclException") => (ErrorKind::PermissionDenied, No, Nothing),
+        // Of a message that is given back: the broker was replaced, or has not kept it for so long.
+        ResponseCode::SYSTEM_ERROR if remark.starts_with("look message by offset failed") => {
+            (ErrorKind::NotFound, No, Nothing)
+        }
         ResponseCode::SYSTEM_ERROR => (ErrorKind::Server, Unknown, OtherBroker),
         _ => (ErrorKind::Server, Unknown, Nothing),
     }

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use ferrocket::{BatchOutcome, Outcome, ReceivedMessage};
+use ferrocket::{BatchOutcome, Outcome, ReceivedMessage, consumer::QueueState};
 use ferrocket_testkit::{Action, Call, Fault, ResponseCode, TestCluster};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     common::{SECOND, soon},
-    members::{GROUP, Log, client, cluster, consumer, fill, queue, until},
+    members::{GROUP, Log, client, cluster, consumer, fill, queue, state, until},
 };
 
 const RETRY_TOPIC: &str = "%RETRY%billing";
@@ -271,4 +271,37 @@ async fn the_retry_topic_of_a_new_group_is_consumed_at_once() {
             "hidden {hidden:?}: {late:?} late"
         );
     }
+}
+
+/// A broker that does not have a message any more (it was replaced, or keeps messages for too short a time) never takes it back. The
+/// message has its further attempts here: it ends once a listener succeeds, and its offset waits until then. What has had all attempts
+/// stays, and is said. Seen to fail with messages that are only given back, again and again: nobody saw them a second time.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_its_broker_never_takes_back_is_tried_again_here() {
+    let (cluster, log) = (cluster(1).await, Log::default());
+    let (client, _) = client(&cluster, "one").await;
+    fill(&client, &queue(0), 0..3).await;
+    let gone = Fault::on(Call::SendBack).answer(ResponseCode::SYSTEM_ERROR, "look message by offset failed, 4711");
+    let _ = cluster.fault(gone);
+    // The first one succeeds with its third attempt, the last one never.
+    let listener = log.listener("one", |message: ReceivedMessage| async move {
+        match message.offset() {
+            0 if message.attempt() < 3 => Outcome::retry("not yet"),
+            2 => Outcome::retry("never"),
+            _ => Outcome::consumed(),
+        }
+    });
+    let builder = consumer(&client).commit_interval(SECOND / 5).max_attempts(4).concurrent(listener);
+    let consumer = builder.build().await.expect("it builds");
+    until(&cluster, || log.count("one") > 2).await;
+    sleep(SECOND).await;
+    assert_eq!(cluster.committed_offset(GROUP, &queue(0)), Some(0), "it is not settled");
+    let took = until(&cluster, || cluster.committed_offset(GROUP, &queue(0)) == Some(2)).await;
+    assert!(took <= 12 * SECOND, "{took:?}");
+    sleep(600 * SECOND).await;
+    let attempts =
+        |offset| log.all().iter().filter(|one| one.offset == offset).map(|one| one.attempt).collect::<Vec<_>>();
+    assert_eq!([attempts(0), attempts(1), attempts(2)], [vec![1, 2, 3], vec![1], vec![1, 2, 3, 4]]);
+    assert_eq!(cluster.committed_offset(GROUP, &queue(0)), Some(2), "never past it");
+    assert!(matches!(state(&consumer, &queue(0)), Some(QueueState::StuckAt { offset: 2, .. })));
 }

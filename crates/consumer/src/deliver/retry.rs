@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ferrocket_backend::{BoxFuture, Redelivery, SendBackRequest, side_by_side};
-use ferrocket_model::ReceivedMessage;
+use ferrocket_model::{ErrorKind, ReceivedMessage};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
@@ -20,15 +20,17 @@ pub(crate) struct Returned {
     message: ReceivedMessage,
     redelivery: Redelivery,
     pause: Duration,
+    /// The broker cannot take it back: it does not have the message any more, or cannot name it.
+    is_in_vain: bool,
 }
 
 impl Returned {
     pub(crate) fn new(queue: &Arc<Queue>, message: ReceivedMessage, redelivery: Redelivery) -> Self {
-        Self { queue: queue.clone(), message, redelivery, pause: FIRST_PAUSE }
+        Self { queue: queue.clone(), message, redelivery, pause: FIRST_PAUSE, is_in_vain: false }
     }
 
     /// Gives it back. Settled when the broker has confirmed; else it is handed back to the caller.
-    pub(crate) async fn give_back(self, core: &Core) -> Result<(), Self> {
+    pub(crate) async fn give_back(mut self, core: &Core) -> Result<(), Self> {
         if !self.queue.is_owned() {
             return Ok(());
         }
@@ -48,10 +50,20 @@ impl Returned {
                 Ok(())
             }
             Err(failure) => {
-                tracing::warn!(%failure, "a message could not be given back; it stays here and is tried again");
+                self.is_in_vain = matches!(failure.kind(), ErrorKind::NotFound | ErrorKind::Unsupported);
+                if self.is_in_vain && self.has_attempts(core) {
+                    tracing::warn!(%failure, "a message cannot be given back; it has its next attempt here");
+                } else {
+                    tracing::warn!(%failure, "a message could not be given back; it stays here and is tried again");
+                }
                 Err(self)
             }
         }
+    }
+
+    /// Whether a listener may see it once more.
+    fn has_attempts(&self, core: &Core) -> bool {
+        self.redelivery != Redelivery::DeadLetter && self.message.attempt() < core.options.max_attempts
     }
 }
 
@@ -75,9 +87,12 @@ impl Retries {
         self.add(Instant::now(), Wait::GiveBack(returned));
     }
 
-    /// To be given back after a pause: the last time it failed.
-    pub(crate) fn again(&self, mut returned: Returned) {
+    /// To be given back after a pause: the last time it failed. Or to be handed out again, if there is no use in that.
+    pub(crate) fn again(&self, core: &Core, mut returned: Returned) {
         let due = Instant::now() + returned.pause;
+        if returned.is_in_vain && returned.has_attempts(core) {
+            return self.later(&returned.queue, returned.message, due);
+        }
         returned.pause = (returned.pause * 2).min(LAST_PAUSE);
         self.add(due, Wait::GiveBack(returned));
     }
@@ -131,7 +146,7 @@ pub(crate) async fn run(core: Arc<Core>) {
                 let core = core.clone();
                 Box::pin(async move {
                     if let Err(returned) = returned.give_back(&core).await {
-                        core.retries.again(returned);
+                        core.retries.again(&core, returned);
                     }
                 })
             });

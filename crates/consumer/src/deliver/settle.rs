@@ -17,7 +17,7 @@ const BROADCAST_PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn settle(core: &Arc<Core>, queue: &Arc<Queue>, message: ReceivedMessage, outcome: Outcome) {
     let Some(returned) = judge(core, queue, message, &outcome) else { return };
     if let Err(returned) = returned.give_back(core).await {
-        core.retries.again(returned);
+        core.retries.again(core, returned);
     }
 }
 
