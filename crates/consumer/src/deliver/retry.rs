@@ -11,6 +11,8 @@ use crate::{core::Core, queue::Queue};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// Between attempts here, instead of the delays that brokers have.
+const LAST_PAUSE_HERE: Duration = Duration::from_secs(300);
 /// So many are given back side by side.
 const SIDE_BY_SIDE: usize = 32;
 
@@ -89,10 +91,12 @@ impl Retries {
 
     /// To be given back after a pause: the last time it failed. Or to be handed out again, if there is no use in that.
     pub(crate) fn again(&self, core: &Core, mut returned: Returned) {
-        let due = Instant::now() + returned.pause;
+        let now = Instant::now();
         if returned.is_in_vain && returned.has_attempts(core) {
-            return self.later(&returned.queue, returned.message, due);
+            let pause = FIRST_PAUSE * (1 << (returned.message.attempt() - 1).min(16));
+            return self.later(&returned.queue, returned.message, now + pause.min(LAST_PAUSE_HERE));
         }
+        let due = now + returned.pause;
         returned.pause = (returned.pause * 2).min(LAST_PAUSE);
         self.add(due, Wait::GiveBack(returned));
     }
