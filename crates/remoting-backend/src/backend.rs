@@ -229,11 +229,15 @@ impl Shared {
         if let Some(connection) = self.pool.connected(address) {
             return Some(Ok(connection));
         }
-        let mut connected = pin!(self.pool.reconnect(address, deadline));
-        let mut moved = pin!(self.brokers.moved_from(broker, address));
-        poll_fn(|cx| match connected.as_mut().poll(cx) {
-            Poll::Ready(connected) => Poll::Ready(Some(connected)),
-            Poll::Pending => moved.as_mut().poll(cx).map(|()| None),
+        // Boxed: each queue has a pull, and nearly none of them waits here.
+        Box::pin(async move {
+            let mut connected = pin!(self.pool.reconnect(address, deadline));
+            let mut moved = pin!(self.brokers.moved_from(broker, address));
+            poll_fn(|cx| match connected.as_mut().poll(cx) {
+                Poll::Ready(connected) => Poll::Ready(Some(connected)),
+                Poll::Pending => moved.as_mut().poll(cx).map(|()| None),
+            })
+            .await
         })
         .await
     }

@@ -23,7 +23,7 @@ pub(crate) struct PulledRecords {
 enum Place {
     /// Where its record begins.
     Record { offset: u64, at: u32 },
-    /// What has memory of its own beside the answer is made at once, so that it is counted.
+    /// What has memory of its own beside the answer is made at once, so that it is counted; and what is broken.
     Made(Box<ReceivedMessage>),
 }
 
@@ -40,8 +40,8 @@ impl PulledRecords {
         let (offset_delta, decoder, source) = (offset_delta, decoder.clone(), source.clone());
         let places = Vec::with_capacity(answer.len() / 1024 + 1);
         let mut pulled = Self { answer: answer.clone(), offset_delta, source, decoder, places };
-        // Checksums are compared when a message is made.
-        let mut records = StoredMessages::new(answer).without_crc();
+        // Checksums are compared here, while the bodies are in the processor's cache.
+        let mut records = StoredMessages::new(answer);
         let mut at = 0;
         while let Some(record) = records.next() {
             match record {
@@ -69,17 +69,19 @@ impl PulledRecords {
             return;
         }
         match u32::try_from(at) {
-            Ok(at) if !self.decoder.unpacks(record) => {
+            Ok(at) if record.is_intact && !self.decoder.unpacks(record) => {
                 let offset = decode::offset(record, self.offset_delta);
                 self.places.push(Place::Record { offset, at });
             }
-            // Checked here, so that a body with a wrong checksum is not unpacked.
-            _ => self.places.extend(self.made(at).map(|message| Place::Made(message.into()))),
+            _ => {
+                let message = self.decoder.message(record, &self.source, self.offset_delta);
+                self.places.push(Place::Made(message.into()));
+            }
         }
     }
 
     fn made(&self, at: usize) -> Option<ReceivedMessage> {
-        let record = StoredMessages::new(&self.answer).starting_at(at).next()?.ok()?;
+        let record = StoredMessages::new(&self.answer).without_crc().starting_at(at).next()?.ok()?;
         Some(self.decoder.message(&record, &self.source, self.offset_delta))
     }
 
