@@ -104,6 +104,7 @@ impl Server {
         match (&self.cluster, &self.control) {
             (Some(cluster), _) => {
                 cluster.broker("broker-0").stop();
+                // As long as a real one takes to start: the pauses between dials grow meanwhile.
                 tokio::time::sleep(Duration::from_secs(3)).await;
                 cluster.broker("broker-0").restart().await.unwrap();
             }
