@@ -98,24 +98,26 @@ impl Decoder {
                 messages.push(whole("the batch cannot be taken apart".into()).into());
                 break;
             };
+            if !wanted(filter, &child.properties) {
+                continue;
+            }
             let properties = clean_properties(&child.properties);
             let mut parts = parts(&self.names, record, source, offset_delta, child.body, properties, None);
             parts.offset += place as u64;
             parts.flag = child.flag;
             parts.reconsume_times = 0;
             parts.store_host = None; // a child has no broker id of its own
-            let message = ReceivedMessage::from(parts);
-            if wanted(filter, &message) {
-                messages.push(message);
-            }
+            messages.push(parts.into());
         }
         messages
     }
 }
 
 /// Brokers compare hashes of tags; the exact comparison is ours. "Everything" needs no look at the properties.
-fn wanted(filter: &Filter, message: &ReceivedMessage) -> bool {
-    filter.expression() == "*" || filter.accepts_tag(message.tag())
+/// The wire may not be UTF-8.
+pub(crate) fn wanted(filter: &Filter, properties: &[u8]) -> bool {
+    filter.expression() == "*"
+        || filter.accepts_tag(properties::find(&String::from_utf8_lossy(properties), properties::name::TAGS))
 }
 
 /// Its offset in the queue.

@@ -2,7 +2,7 @@ use std::{fmt, mem, sync::Arc};
 
 use bytes::Bytes;
 use ferrocket_backend::Records;
-use ferrocket_model::{Filter, ReceivedMessage, Source, properties};
+use ferrocket_model::{Filter, ReceivedMessage, Source};
 use ferrocket_protocol::{
     DecodeError,
     message::{StoredMessage, StoredMessages},
@@ -37,8 +37,8 @@ impl PulledRecords {
         offset_delta: i64,
         filter: &Filter,
     ) -> (Self, Option<DecodeError>) {
-        let (offset_delta, decoder, source) = (offset_delta, decoder.clone(), source.clone());
         let places = Vec::with_capacity(answer.len() / 1024 + 1);
+        let (source, decoder) = (source.clone(), decoder.clone());
         let mut pulled = Self { answer: answer.clone(), offset_delta, source, decoder, places };
         // Checksums are compared here, while the bodies are in the processor's cache.
         let mut records = StoredMessages::new(answer);
@@ -64,8 +64,7 @@ impl PulledRecords {
             self.places.extend(messages.into_iter().map(|message| Place::Made(message.into())));
             return;
         }
-        // Brokers compare hashes of tags; the exact comparison is ours. "Everything" needs no look at the properties.
-        if filter.expression() != "*" && !filter.accepts_tag(tag(&record.properties).as_deref()) {
+        if !decode::wanted(filter, &record.properties) {
             return;
         }
         match u32::try_from(at) {
@@ -150,11 +149,6 @@ impl fmt::Debug for PulledRecords {
             .field("bytes", &self.answer.len())
             .finish_non_exhaustive()
     }
-}
-
-/// The tag, also among properties that are not UTF-8.
-fn tag(wire: &[u8]) -> Option<String> {
-    properties::find(&String::from_utf8_lossy(wire), properties::name::TAGS).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -45,10 +45,8 @@ struct Entry {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Nobody has it.
+    /// Nobody has it, or somebody gave it back.
     Waits,
-    /// Waits again, as somebody gave it back.
-    PutBack,
     /// A listener has it.
     Out,
     Settled,
@@ -94,7 +92,7 @@ impl QueueBuffer {
 
     /// Takes what a pull brought. Messages below what was pulled before are doubles and left out. `next` is where the next pull
     /// begins. Returns how many were taken.
-    pub(crate) fn put(&mut self, mut records: Box<dyn Records>, next: u64) -> usize {
+    pub(crate) fn put(&mut self, records: Box<dyn Records>, next: u64) -> usize {
         let pull = self.first_pull + self.pulls.len() as u64;
         let before = self.entries.len();
         for place in 0..records.len() {
@@ -105,9 +103,6 @@ impl QueueBuffer {
         }
         let taken = self.entries.len() - before;
         if taken > 0 {
-            if self.waiting >= BACKLOG {
-                records.settle_down();
-            }
             let bytes = records.retained_bytes();
             self.pulls.push_back(Retained { records: Some(records.into()), bytes, messages: taken });
             self.retained_bytes += bytes;
@@ -117,25 +112,25 @@ impl QueueBuffer {
         taken
     }
 
+    /// Whether what comes now will wait for a while.
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.waiting >= BACKLOG
+    }
+
     /// The next message, in offset order.
     pub(crate) fn take_one(&mut self) -> Option<Taken> {
         while let Some(entry) = self.entries.get_mut(self.ready) {
             self.ready += 1;
-            let state = mem::replace(&mut entry.state, State::Out);
-            match state {
-                State::Waits => {
-                    let (pull, place) = (entry.pull, entry.place as usize);
-                    let records = self.records(pull)?;
-                    self.waiting -= 1;
-                    return Some(Taken::Record(records, place));
-                }
-                State::PutBack => {
-                    let offset = entry.offset;
-                    self.waiting -= 1;
-                    return self.put_back.remove(&offset).map(Taken::Message);
-                }
-                State::Out | State::Settled => entry.state = state,
+            if entry.state != State::Waits {
+                continue;
             }
+            entry.state = State::Out;
+            self.waiting -= 1;
+            let (offset, pull, place) = (entry.offset, entry.pull, entry.place as usize);
+            if let Some(message) = self.put_back.remove(&offset) {
+                return Some(Taken::Message(message));
+            }
+            return self.records(pull).map(|records| Taken::Record(records, place));
         }
         None
     }
@@ -146,7 +141,7 @@ impl QueueBuffer {
         let index = self.entries.partition_point(|entry| entry.offset < offset);
         let is_out = |entry: &&mut Entry| entry.offset == offset && entry.state == State::Out;
         if let Some(entry) = self.entries.get_mut(index).filter(is_out) {
-            entry.state = State::PutBack;
+            entry.state = State::Waits;
             self.put_back.insert(offset, message.into());
             self.waiting += 1;
             self.ready = self.ready.min(index);

@@ -71,6 +71,18 @@ fn r_i6_a_receive_buffer_counts_until_its_last_message_is_settled() {
     assert_eq!(buffer.retained_bytes(), 0);
 }
 
+/// P17: only what will wait is worth the copy.
+#[test]
+fn there_is_a_backlog_when_enough_wait_and_not_when_listeners_have_them() {
+    let mut buffer = QueueBuffer::new(0);
+    put(&mut buffer, &Vec::from_iter(0..BACKLOG as u64), BACKLOG as u64);
+    assert!(buffer.has_backlog());
+    take(&mut buffer, 1);
+    assert!(!buffer.has_backlog(), "one less");
+    buffer.put_back(message(0));
+    assert!(buffer.has_backlog());
+}
+
 #[test]
 fn results_of_before_a_reset_change_nothing() {
     let mut buffer = QueueBuffer::new(0);

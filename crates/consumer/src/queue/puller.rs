@@ -136,7 +136,12 @@ fn take(core: &Arc<Core>, queue: &Arc<Queue>, pulled: Pulled, began: Instant) ->
             core.stats.received(pulled.records.len());
             let now = Instant::now();
             queue.rates.pulled(now, pulled.records.len(), now - began);
-            let records = wanted(core, pulled.records);
+            let mut records = wanted(core, pulled.records);
+            // Before the buffer is held: others take from it meanwhile.
+            let has_backlog = queue.buffer.lock().has_backlog();
+            if has_backlog {
+                records.settle_down();
+            }
             let (taken, bytes, committable) = {
                 let mut buffer = queue.buffer.lock();
                 let before = buffer.retained_bytes();
