@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     AllocateQueues, AssignmentChange, ConsumerHealth, ConsumerReport, QueueHealth, QueueState,
+    buffered::Buffered,
     deliver::{self, Ready, Workers, retry::Retries},
     interceptor::Interceptors,
     listener::AnyListener,
@@ -117,46 +118,6 @@ pub(crate) struct Core {
     pub(crate) shutdown: Ending,
 }
 
-/// What all queues of a consumer hold together, and of its client.
-pub(crate) struct Buffered {
-    messages: AtomicUsize,
-    bytes: AtomicUsize,
-    budget: Arc<ferrocket_route::Budget>,
-}
-
-impl Buffered {
-    pub(crate) fn new(budget: Arc<ferrocket_route::Budget>) -> Self {
-        Self { messages: AtomicUsize::new(0), bytes: AtomicUsize::new(0), budget }
-    }
-
-    pub(crate) fn add(&self, messages: usize, bytes: usize) {
-        self.messages.fetch_add(messages, Ordering::AcqRel);
-        self.bytes.fetch_add(bytes, Ordering::AcqRel);
-        self.budget.add(bytes);
-    }
-
-    pub(crate) fn remove(&self, messages: usize, bytes: usize) {
-        self.messages.fetch_sub(messages, Ordering::AcqRel);
-        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
-        self.budget.remove(bytes);
-    }
-
-    pub(crate) fn messages(&self) -> usize {
-        self.messages.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Acquire)
-    }
-}
-
-impl Drop for Buffered {
-    fn drop(&mut self) {
-        let left = self.bytes();
-        self.budget.remove(left);
-    }
-}
-
 impl Core {
     pub(crate) fn is_paused(&self) -> bool {
         self.paused.load(Ordering::Acquire)
@@ -165,10 +126,6 @@ impl Core {
     /// Whether brokers must say that a queue is ours alone before anything of it is handed out (CON-ORD-01).
     pub(crate) fn needs_locks(&self) -> bool {
         self.options.order == Order::Kept && !self.options.is_broadcast
-    }
-
-    pub(crate) fn budget_has_room(&self) -> bool {
-        self.buffered.budget.has_room()
     }
 
     /// Everything that may be locked for us: what is owned, and what is on its way out.

@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{builder::Settings, check::check};
 use crate::{
+    buffered::Buffered,
     commit,
-    core::{Buffered, Core, Order},
+    core::{Core, Order},
     deliver::{
         Ready, Workers,
         retry::{self, Retries},

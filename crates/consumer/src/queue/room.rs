@@ -48,7 +48,7 @@ fn full(core: &Core, queue: &Queue) -> Option<QueueState> {
         ("max_offset_span", span >= options.max_offset_span),
         ("buffer", messages > 0 && core.buffered.messages() >= options.buffer),
         ("buffer_bytes", messages > 0 && core.buffered.bytes() >= options.buffer_bytes),
-        ("max_buffer_bytes", messages > 0 && !core.budget_has_room()),
+        ("max_buffer_bytes", messages > 0 && !core.buffered.budget_has_room()),
     ];
     limits.into_iter().find(|(_, is_reached)| *is_reached).map(|(limit, _)| QueueState::FlowControlled { limit })
 }
