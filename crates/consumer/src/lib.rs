@@ -20,6 +20,7 @@
 
 mod allocate;
 mod buffered;
+mod cancellation;
 mod commit;
 mod core;
 mod deliver;

@@ -1,6 +1,13 @@
 //! One call of the listener: contained, timed, watched.
 
-use std::{future::poll_fn, pin::pin, slice, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    slice,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use ferrocket_backend::BoxFuture;
 use ferrocket_model::ReceivedMessage;
@@ -10,6 +17,7 @@ use tracing::Instrument;
 use super::handler::{self, Handled};
 use crate::{
     BatchOutcome, Outcome,
+    cancellation::until_cancelled,
     core::Core,
     interceptor::Watch,
     listener::{DynBatchListener, DynListener},
@@ -83,8 +91,9 @@ async fn run<T: 'static>(
     let started = span.in_scope(|| handler::start(make));
     let handled = match started {
         Ok(running) => {
-            let running = handler::run(running, core.options.handler_timeout);
-            let running = core.abort.run_until_cancelled(while_locked(queue, running));
+            let mut running = pin!(handler::run(running, core.options.handler_timeout));
+            let mut running = pin!(while_locked(queue, running.as_mut()));
+            let running = until_cancelled(&core.abort, running.as_mut());
             if span.is_disabled() { running.await.flatten() } else { running.instrument(span).await.flatten() }
         }
         Err(panic) => Some(Handled::Panicked(panic)),
@@ -100,9 +109,8 @@ fn count(queue: &Queue, took: Duration, outcomes: &[Outcome]) {
 }
 
 /// `None` when the lock ends first, or must be given back.
-async fn while_locked<T>(queue: &Queue, running: impl Future<Output = T>) -> Option<T> {
+async fn while_locked<F: Future>(queue: &Queue, mut running: Pin<&mut F>) -> Option<F::Output> {
     let Some(lease) = &queue.lease else { return Some(running.await) };
-    let mut running = pin!(running);
     let mut ended = pin!(queue.fence.run_until_cancelled(lease.ended()));
     poll_fn(|cx| {
         if let Poll::Ready(handled) = running.as_mut().poll(cx) {

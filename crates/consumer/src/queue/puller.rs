@@ -13,7 +13,7 @@ use ferrocket_model::{ErrorKind, Failure};
 use tokio::time::Instant;
 
 use super::{Queue, room::wait_for_room};
-use crate::{QueueState, core::Core, interceptor, rebalance};
+use crate::{QueueState, cancellation::until_cancelled, core::Core, interceptor, rebalance};
 
 /// How long a broker may hold a pull while there is nothing new.
 const LONG_POLL: Duration = Duration::from_secs(15);
@@ -36,11 +36,13 @@ const FAILED_PAUSE: Duration = Duration::from_millis(100);
 /// Pulls until the queue is given up.
 pub(crate) fn run(core: Arc<Core>, queue: Arc<Queue>, offset: u64) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        let stop = queue.stop.clone();
-        let moved = stop.run_until_cancelled(pull(&core, &queue, offset)).await;
+        let moved = {
+            let pulling = pin!(pull(&core, &queue, offset));
+            until_cancelled(&queue.stop, pulling).await
+        };
         if let Some(offset) = moved {
             core.stats.moved();
-            rebalance::restart(core, queue, offset).await;
+            Box::pin(rebalance::restart(core, queue, offset)).await;
         }
     })
 }
@@ -111,7 +113,7 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
                     tokio::time::sleep(pause).await;
                     evicted = Some((Instant::now(), pause));
                 }
-                tokio::time::sleep(note(core, queue, &failure, offset).await).await;
+                Box::pin(rest(core, queue, &failure, offset)).await;
             }
         }
     }
@@ -174,6 +176,12 @@ fn wanted(core: &Core, mut records: Box<dyn Records>) -> Box<dyn Records> {
         records.retain(&mut |message| interceptor::pass(core, message));
     }
     records
+}
+
+/// After a failure. In memory of its own, which pull loops have only then.
+async fn rest(core: &Arc<Core>, queue: &Queue, failure: &Failure, offset: u64) {
+    let pause = note(core, queue, failure, offset).await;
+    tokio::time::sleep(pause).await;
 }
 
 /// Says why the queue stands still, and what to do about it. Returns how long to wait.
