@@ -12,7 +12,7 @@ use crate::{Outcome, core::Core, interceptor, queue::Queue};
 /// The next message for who takes messages himself. Bodies that cannot be read are passed over, on their way back to the broker.
 pub(crate) fn take(core: &Arc<Core>) -> Option<(ReceivedMessage, InHand)> {
     loop {
-        let queue = core.ready.pop()?;
+        let queue = super::pop(core)?;
         if queue.stop.is_cancelled() {
             continue;
         }

@@ -26,7 +26,7 @@ use crate::{
 /// One of `concurrency` workers. Ends when the consumer does, or when there should be fewer.
 pub(crate) async fn work(core: Arc<Core>) {
     while !core.ending.is_cancelled() && !core.workers.one_leaves() {
-        let Some(queue) = core.ready.pop() else {
+        let Some(queue) = pop(&core) else {
             core.ready.wait(&core.ending).await;
             continue;
         };
@@ -39,6 +39,15 @@ pub(crate) async fn work(core: Arc<Core>) {
         }
         tokio::task::coop::consume_budget().await;
     }
+}
+
+/// The next queue in turn. When there is none, nothing must keep queues from pulling.
+fn pop(core: &Core) -> Option<Arc<Queue>> {
+    let next = core.ready.pop();
+    if next.is_none() {
+        core.buffered.wake();
+    }
+    next
 }
 
 /// Counts what is in listeners, for hand-overs and shutdown.

@@ -44,6 +44,11 @@ impl Ready {
         self.queues.lock().pop_front()
     }
 
+    /// Whether no queue has anything to hand out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queues.lock().is_empty()
+    }
+
     /// Waits until there may be something, or the end.
     pub(super) async fn wait(&self, ending: &CancellationToken) {
         self.idle.fetch_add(1, Ordering::AcqRel);

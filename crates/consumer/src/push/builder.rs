@@ -222,7 +222,8 @@ impl<L> PushConsumerBuilder<L> {
         self.set(|settings| settings.options.queue_buffer_bytes = bytes)
     }
 
-    /// How many messages of all queues may wait or run. Default: 20,000. A queue with nothing buffered may always pull once.
+    /// How many messages of all queues may wait or run. Default: 20,000. Queues with a backlog wait in line for room then; a queue that holds
+    /// nothing does so only while there are messages for the handlers.
     #[doc(alias = "pullThresholdForTopic")]
     pub fn buffer(self, messages: usize) -> Self {
         self.set(|settings| settings.options.buffer = messages)

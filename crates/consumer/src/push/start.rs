@@ -56,7 +56,7 @@ pub(super) async fn core(settings: Box<Settings>) -> Result<Arc<Core>, SetupErro
     };
     let core = Arc::new(Core {
         progress,
-        buffered: Buffered::new(stack.budget.clone()),
+        buffered: Buffered::new(options.buffer, options.buffer_bytes, stack.budget.clone()),
         stack,
         backend,
         group,

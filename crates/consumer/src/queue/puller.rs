@@ -51,8 +51,10 @@ pub(crate) fn run(core: Arc<Core>, queue: Arc<Queue>, offset: u64) -> BoxFuture<
 async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
     let (mut batch, mut patience) = (core.options.pull_batch, Duration::ZERO);
     let mut evicted: Option<(Instant, Duration)> = None;
+    // Nothing is known yet.
+    let mut has_more = true;
     loop {
-        wait_for_room(core, queue).await;
+        let expected = wait_for_room(core, queue, has_more.then_some(batch)).await;
         let Some(subscription) = core.subscriptions.of(queue.id().topic()) else {
             // Nobody wants the topic any more: the next rebalance gives the queue up.
             core.rebalance.notify_one();
@@ -63,6 +65,13 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
             true => core.progress.with(|table| table.changed_in(queue.id())),
             false => None,
         };
+        let (wait, patience_now) = match expected {
+            // What is there comes at once; what is not must not be expected for long.
+            Some(_) => (Duration::ZERO, patience + LONG_POLL),
+            // A broker that was away answers at once that it is back, and holds the next one.
+            None if queue.away_since().is_some() => (Duration::ZERO, patience),
+            None => (LONG_POLL, patience),
+        };
         let request = PullRequest {
             group: &core.group,
             source: &queue.source,
@@ -70,9 +79,8 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
             offset,
             commit,
             max_messages: batch,
-            // A broker that was away answers at once that it is back, and holds the next one.
-            wait: if queue.away_since().is_some() { Duration::ZERO } else { LONG_POLL },
-            patience,
+            wait,
+            patience: patience_now,
         };
         let began = Instant::now();
         queue.status.lock().last_pull = Some(began);
@@ -95,13 +103,17 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
                     );
                     return pulled.next_offset;
                 }
+                has_more = pulled.outcome == PullOutcome::Found && pulled.next_offset < pulled.max_offset;
                 offset = take(core, queue, pulled, began);
+                drop(expected);
                 if !core.options.pull_interval.is_zero() {
                     tokio::time::sleep(core.options.pull_interval).await;
                 }
             }
             Err(failure) => {
                 tracing::debug!(queue = %queue.id(), %failure, "a pull failed");
+                drop(expected);
+                has_more = false;
                 if failure.kind() == ErrorKind::Timeout {
                     batch = (batch / 2).max(1);
                     patience = (2 * patience + LONG_POLL).min(PATIENCE);
