@@ -14,6 +14,7 @@ const LOCKS: &str = "crates/consumer/src/rebalance/locks.rs";
 const ORDERLY: &str = "crates/consumer/src/deliver/orderly.rs";
 const PULLER: &str = "crates/consumer/src/queue/puller.rs";
 const QUEUE: &str = "crates/consumer/src/queue/mod.rs";
+const ROOM: &str = "crates/consumer/src/queue/room.rs";
 const RETRY: &str = "crates/consumer/src/deliver/retry.rs";
 const REBALANCE: &str = "crates/consumer/src/rebalance/mod.rs";
 const SETTLE: &str = "crates/consumer/src/deliver/settle.rs";
@@ -127,7 +128,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         what: "a queue whose offset was reset stays the same ownership",
         changes: &[change(
             PULLER,
-            "            rebalance::restart(core, queue, offset).await;",
+            "            Box::pin(rebalance::restart(core, queue, offset)).await;",
             "            core.progress.with(|table| table.reset(queue.id(), offset));
             queue.buffer.lock().put(Box::new(Vec::new()), offset);
             let again = queue.clone();
@@ -137,6 +138,38 @@ pub(super) const MUTANTS: &[Mutant] = &[
         tests: &[Test::Named(
             "administration",
             "after_a_reset_consumption_goes_on_there_and_late_results_of_before_settle_nothing",
+        )],
+    },
+    Mutant {
+        name: "empty-queues-need-no-room",
+        what: "a queue that holds nothing pulls whatever the others hold",
+        changes: &[change(
+            ROOM,
+            "        None => core.buffered.will_be_full().then_some(\"buffer\"),",
+            "        None => None,",
+        )],
+        tests: &[Test::Named("consumer_faults", "many_queues::many_queues_with_a_backlog_keep_to_the_limit_over_all_of_them")],
+    },
+    Mutant {
+        name: "idle-handlers-wait-for-room",
+        what: "a queue waits for room while handlers have nothing to do",
+        changes: &[change(
+            ROOM,
+            "(!core.ready.is_empty() || !is_empty(queue)).then_some(limit)",
+            "Some(limit)",
+        )],
+        tests: &[Test::Named(
+            "consumer_faults",
+            "many_queues::a_queue_that_holds_all_there_may_be_and_stands_still_holds_up_no_other_one",
+        )],
+    },
+    Mutant {
+        name: "silent-brokers-take-room",
+        what: "what a silent broker was to bring counts for as long as its pulls take",
+        changes: &[change(ROOM, "                core.buffered.expect_nothing();\n", "")],
+        tests: &[Test::Named(
+            "consumer_faults",
+            "many_queues::what_a_silent_broker_does_not_bring_takes_no_room_from_the_other_one",
         )],
     },
     Mutant {
