@@ -197,7 +197,7 @@ fn an_inner_batch_is_one_record_whose_body_is_a_batch() {
         let outer: Vec<_> = StoredMessages::new(&buffer).collect::<Result<_, _>>().unwrap();
         let [outer] = &outer[..] else { panic!("{}: {outer:?}", case.name()) };
         assert!(outer.sys_flag.is_inner_batch());
-        let inner: Vec<_> = BatchRecords::new(outer.body.clone()).collect::<Result<_, _>>().unwrap();
+        let inner: Vec<_> = BatchRecords::new(buffer.slice_ref(outer.body)).collect::<Result<_, _>>().unwrap();
         let expected = case.output()["messages"].as_array().unwrap();
         assert_eq!(inner.len(), expected.len());
         for (index, (inner, expected)) in inner.iter().zip(expected).enumerate() {

@@ -20,12 +20,13 @@ pub(crate) struct Decoder {
 impl Decoder {
     pub(crate) fn message(
         &self,
+        buffer: &Bytes,
         record: &StoredMessage<'_>,
         source: &Arc<Source>,
         offset_delta: i64,
     ) -> ReceivedMessage {
-        let (body, defect) = self.body(record);
-        let properties = clean_properties(&record.properties);
+        let (body, defect) = self.body(buffer, record);
+        let properties = clean_properties(buffer.slice_ref(record.properties));
         parts(&self.names, record, source, offset_delta, body, properties, defect).into()
     }
 
@@ -41,7 +42,7 @@ impl Decoder {
             broker,
             u32::try_from(record.queue_id).unwrap_or(0),
         );
-        Ok(self.message(&record, &Source::of(queue), 0))
+        Ok(self.message(buffer, &record, &Source::of(queue), 0))
     }
 
     /// Whether its body takes memory of its own once it is a message.
@@ -50,43 +51,44 @@ impl Decoder {
     }
 
     /// The body as the sender gave it, or why it cannot be had.
-    fn body(&self, record: &StoredMessage<'_>) -> (Bytes, Option<Arc<str>>) {
+    fn body(&self, buffer: &Bytes, record: &StoredMessage<'_>) -> (Bytes, Option<Arc<str>>) {
+        let body = buffer.slice_ref(record.body);
         if !record.is_intact {
-            return (record.body.clone(), Some("the checksum of the body is wrong".into()));
+            return (body, Some("the checksum of the body is wrong".into()));
         }
-        self.plain_body(record.sys_flag, &record.body)
+        self.plain_body(record.sys_flag, body)
     }
 
     /// A body without its compression, or why it cannot be had.
-    pub(crate) fn plain_body(&self, sys_flag: SysFlag, body: &Bytes) -> (Bytes, Option<Arc<str>>) {
-        let raw = || body.clone();
+    pub(crate) fn plain_body(&self, sys_flag: SysFlag, body: Bytes) -> (Bytes, Option<Arc<str>>) {
         if !self.decompress {
-            return (raw(), None);
+            return (body, None);
         }
         let codec = match sys_flag.compression() {
-            Ok(None) => return (raw(), None),
+            Ok(None) => return (body, None),
             Ok(Some(CompressionKind::Lz4)) => Codec::Lz4,
             Ok(Some(CompressionKind::Zstd)) => Codec::Zstd,
             Ok(Some(_)) => Codec::Zlib,
-            Err(kind) => return (raw(), Some(format!("unknown kind of compression {kind}").into())),
+            Err(kind) => return (body, Some(format!("unknown kind of compression {kind}").into())),
         };
-        match decompress(codec, body, self.max_body_bytes) {
-            Ok(body) => (body, None),
-            Err(error) => (raw(), Some(error.to_string().into())),
+        match decompress(codec, &body, self.max_body_bytes) {
+            Ok(plain) => (plain, None),
+            Err(error) => (body, Some(error.to_string().into())),
         }
     }
 
     /// A batch that the broker stored whole (§5.7): each child has the parent's offset plus its place.
     pub(crate) fn inner_batch(
         &self,
+        buffer: &Bytes,
         record: &StoredMessage<'_>,
         source: &Arc<Source>,
         offset_delta: i64,
         filter: &Filter,
     ) -> Vec<ReceivedMessage> {
-        let (body, defect) = self.body(record);
+        let (body, defect) = self.body(buffer, record);
         let whole = |defect| {
-            let (body, properties) = (record.body.clone(), record.properties.clone());
+            let (body, properties) = (buffer.slice_ref(record.body), buffer.slice_ref(record.properties));
             parts(&self.names, record, source, offset_delta, body, properties, Some(defect))
         };
         if let Some(defect) = defect {
@@ -101,7 +103,7 @@ impl Decoder {
             if !wanted(filter, &child.properties) {
                 continue;
             }
-            let properties = clean_properties(&child.properties);
+            let properties = clean_properties(child.properties);
             let mut parts = parts(&self.names, record, source, offset_delta, child.body, properties, None);
             parts.offset += place as u64;
             parts.flag = child.flag;
@@ -164,9 +166,9 @@ fn parts(
 }
 
 /// Properties that are not UTF-8 are made so, as Java does, instead of being lost.
-fn clean_properties(properties: &Bytes) -> Bytes {
-    match std::str::from_utf8(properties) {
-        Ok(_) => properties.clone(),
-        Err(_) => String::from_utf8_lossy(properties).into_owned().into(),
+fn clean_properties(properties: Bytes) -> Bytes {
+    match std::str::from_utf8(&properties) {
+        Ok(_) => properties,
+        Err(_) => String::from_utf8_lossy(&properties).into_owned().into(),
     }
 }

@@ -60,11 +60,11 @@ impl PulledRecords {
 
     fn add(&mut self, at: usize, record: &StoredMessage<'_>, filter: &Filter) {
         if record.sys_flag.is_inner_batch() {
-            let messages = self.decoder.inner_batch(record, &self.source, self.offset_delta, filter);
+            let messages = self.decoder.inner_batch(&self.answer, record, &self.source, self.offset_delta, filter);
             self.places.extend(messages.into_iter().map(|message| Place::Made(message.into())));
             return;
         }
-        if !decode::wanted(filter, &record.properties) {
+        if !decode::wanted(filter, record.properties) {
             return;
         }
         match u32::try_from(at) {
@@ -73,7 +73,7 @@ impl PulledRecords {
                 self.places.push(Place::Record { offset, at });
             }
             _ => {
-                let message = self.decoder.message(record, &self.source, self.offset_delta);
+                let message = self.decoder.message(&self.answer, record, &self.source, self.offset_delta);
                 self.places.push(Place::Made(message.into()));
             }
         }
@@ -81,7 +81,7 @@ impl PulledRecords {
 
     fn made(&self, at: usize) -> Option<ReceivedMessage> {
         let record = StoredMessages::new(&self.answer).without_crc().starting_at(at).next()?.ok()?;
-        Some(self.decoder.message(&record, &self.source, self.offset_delta))
+        Some(self.decoder.message(&self.answer, &record, &self.source, self.offset_delta))
     }
 
     fn get(&self, place: &Place) -> Option<ReceivedMessage> {

@@ -81,7 +81,7 @@ impl Shared {
         let named = header.broker.as_deref().map(BrokerName::from).or_else(|| self.brokers.name_of(address));
         let broker = named.unwrap_or_else(|| BrokerName::from(address));
         let queue = MessageQueue::new(&header.topic, broker, u32::try_from(header.queue_id).unwrap_or(0));
-        let (body, defect) = self.decoder.plain_body(SysFlag(header.sys_flag), &body);
+        let (body, defect) = self.decoder.plain_body(SysFlag(header.sys_flag), body);
         if let Some(defect) = defect {
             return Err(Box::new(
                 Failure::new(ErrorKind::Undecodable, "read a reply").with_detail(&*defect).with_address(address),

@@ -109,8 +109,8 @@ impl Record {
         let Some(Ok(stored)) = StoredMessages::new(&self.bytes).next() else { return Vec::new() };
         let parts = ReceivedParts {
             topic: stored.topic.into(),
-            body: stored.body,
-            properties: stored.properties,
+            body: self.bytes.slice_ref(stored.body),
+            properties: self.bytes.slice_ref(stored.properties),
             source: Source::of(queue.clone()),
             offset: stored.queue_offset.unsigned_abs(),
             commit_log_offset: stored.commit_log_offset,

@@ -86,7 +86,7 @@ async fn a_batch_topic_keeps_a_batch_as_one_record() {
         (property("INNER_NUM"), property("INNER_BASE"), property("CLUSTER")),
         (Some("3"), Some("0"), Some("TestCluster"))
     );
-    assert_eq!(BatchRecords::new(stored.body.clone()).count(), 3);
+    assert_eq!(BatchRecords::new(Bytes::copy_from_slice(stored.body)).count(), 3);
     assert_eq!(client.pull("shop", "Whole", 5).await.unwrap().code, ResponseCode::PULL_NOT_FOUND);
     let seen = cluster.messages("Whole");
     let seen: Vec<_> = seen.iter().map(|message| (message.offset(), message.id().as_str(), message.flag())).collect();

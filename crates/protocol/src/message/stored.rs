@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 
 use super::SysFlag;
 use crate::{DecodeError, body_crc};
@@ -43,18 +43,18 @@ pub struct StoredMessage<'a> {
     /// Whether the body has that checksum; true when it was not checked.
     pub is_intact: bool,
     /// The body as stored.
-    pub body: Bytes,
+    pub body: &'a [u8],
     /// The topic.
     pub topic: &'a str,
     /// The properties in wire form. Not yet known to be UTF-8.
-    pub properties: Bytes,
+    pub properties: &'a [u8],
 }
 
 /// Goes through stored messages, one behind the other, stepping by each record's own size: a record that cannot be read does
 /// not take the rest with it (Java drops the rest, EDGE-32).
 #[derive(Clone, Debug)]
 pub struct StoredMessages<'a> {
-    buffer: &'a Bytes,
+    buffer: &'a [u8],
     at: usize,
     check_crc: bool,
     /// The topic of the message before: nearly always that of the next one too.
@@ -63,7 +63,7 @@ pub struct StoredMessages<'a> {
 
 impl<'a> StoredMessages<'a> {
     /// The messages in the body of a pull answer. Checksums are compared.
-    pub fn new(buffer: &'a Bytes) -> Self {
+    pub fn new(buffer: &'a [u8]) -> Self {
         Self { buffer, at: 0, check_crc: true, topic: "" }
     }
 
@@ -94,9 +94,9 @@ impl<'a> Iterator for StoredMessages<'a> {
             rest.first_chunk::<4>().map(|size| i32::from_be_bytes(*size)).and_then(|size| usize::try_from(size).ok());
         match size {
             Some(size) if size >= MIN_BYTES && size <= rest.len() => {
-                let start = self.at;
                 self.at += size;
-                Some(read_record(self.buffer, start, size, self.check_crc, &mut self.topic))
+                let record = rest.get(..size).unwrap_or_default();
+                Some(read_record(record, self.check_crc, &mut self.topic))
             }
             _ => {
                 self.at = self.buffer.len();
@@ -150,13 +150,10 @@ impl<'a> Cursor<'a> {
 }
 
 fn read_record<'a>(
-    buffer: &'a Bytes,
-    start: usize,
-    size: usize,
+    record: &'a [u8],
     check_crc: bool,
     known_topic: &mut &'a str,
 ) -> Result<StoredMessage<'a>, DecodeError> {
-    let record = buffer.get(start..start + size).unwrap_or_default();
     let broken = || DecodeError::Lengths("a stored message");
     let mut cursor = Cursor { bytes: record, at: 4 };
     let magic = cursor.take::<4>().map(u32::from_be_bytes).ok_or_else(broken)?;
@@ -187,7 +184,7 @@ fn read_record<'a>(
         let properties_length = usize::try_from(cursor.take::<2>().map(i16::from_be_bytes)?).ok()?;
         let properties = cursor.range(properties_length)?;
         let message = StoredMessage {
-            bytes: size as u32,
+            bytes: record.len() as u32,
             queue_id,
             flag,
             queue_offset,
@@ -201,9 +198,9 @@ fn read_record<'a>(
             prepared_offset,
             crc,
             is_intact: true,
-            body: buffer.slice(start + body.start..start + body.end),
+            body: record.get(body)?,
             topic: "",
-            properties: buffer.slice(start + properties.start..start + properties.end),
+            properties: record.get(properties)?,
         };
         Some((message, topic))
     };
@@ -214,7 +211,7 @@ fn read_record<'a>(
     }
     message.topic = known_topic;
     if check_crc && !message.body.is_empty() {
-        message.is_intact = body_crc(&message.body) == message.crc;
+        message.is_intact = body_crc(message.body) == message.crc;
     }
     Ok(message)
 }

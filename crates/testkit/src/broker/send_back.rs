@@ -29,7 +29,7 @@ impl Broker {
         let Some(Ok(stored)) = StoredMessages::new(&record).next() else {
             return Answer::refusal(ResponseCode::SYSTEM_ERROR, "the stored message cannot be read");
         };
-        let mut text = String::from_utf8_lossy(&stored.properties).into_owned();
+        let mut text = String::from_utf8_lossy(stored.properties).into_owned();
         if properties::find(&text, name::RETRY_TOPIC).is_none() {
             properties::push(&mut text, name::RETRY_TOPIC, stored.topic);
         }
@@ -60,7 +60,7 @@ impl Broker {
             born_host: stored.born_host.unwrap_or(state.host()),
             reconsume_times: stored.reconsume_times.saturating_add(1),
             prepared_offset: 0,
-            body: stored.body,
+            body: record.slice_ref(stored.body),
             properties: text,
             messages: 1,
         };
