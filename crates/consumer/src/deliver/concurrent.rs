@@ -28,12 +28,7 @@ pub(super) async fn next(core: &Arc<Core>, queue: &Arc<Queue>) {
             let batch = queue.take(*max);
             core.ready.release(queue);
             running.count(batch.len());
-            let (batch, broken): (Vec<_>, Vec<_>) = batch.into_iter().partition(|message| message.defect().is_none());
-            for message in broken {
-                if let Some(outcome) = defect(&message) {
-                    settle(core, queue, message, outcome).await;
-                }
-            }
+            let batch = settle_broken(core, queue, batch).await;
             let Some(outcomes) = call::batch(core, queue, listener, &batch).await else { return };
             settle_batch(core, queue, batch, outcomes).await;
         }
@@ -47,22 +42,33 @@ pub(super) fn defect(message: &ReceivedMessage) -> Option<Outcome> {
     message.defect().map(|defect| Outcome::retry(defect.to_owned()))
 }
 
-/// What is done is settled at once, under one lock; what failed goes its way one by one.
-async fn settle_batch(core: &Arc<Core>, queue: &Arc<Queue>, batch: Vec<ReceivedMessage>, outcomes: Vec<Outcome>) {
-    let mut failed = Vec::new();
-    let mut done = Vec::with_capacity(batch.len());
-    for (message, outcome) in batch.into_iter().zip(outcomes) {
-        if outcome.is_consumed() {
-            done.push(message.offset());
-        } else {
-            failed.push((message, outcome));
+/// Settles those that cannot be read. Gives back the others.
+async fn settle_broken(core: &Arc<Core>, queue: &Arc<Queue>, batch: Vec<ReceivedMessage>) -> Vec<ReceivedMessage> {
+    if batch.iter().all(|message| message.defect().is_none()) {
+        return batch;
+    }
+    let (intact, broken): (Vec<_>, Vec<_>) = batch.into_iter().partition(|message| message.defect().is_none());
+    for message in broken {
+        if let Some(outcome) = defect(&message) {
+            settle(core, queue, message, outcome).await;
         }
     }
+    intact
+}
+
+/// What is done is settled at once, under one lock; what failed goes its way one by one.
+async fn settle_batch(core: &Arc<Core>, queue: &Arc<Queue>, batch: Vec<ReceivedMessage>, outcomes: Vec<Outcome>) {
+    let consumed = batch.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_consumed());
+    let done: Vec<_> = consumed.map(|(message, _)| message.offset()).collect();
     if queue.is_owned() {
         core.stats.consumed(done.len());
     }
     core.settle_offsets(queue, &done);
-    for (message, outcome) in failed {
-        settle(core, queue, message, outcome).await;
+    if done.len() < batch.len() {
+        for (message, outcome) in batch.into_iter().zip(outcomes) {
+            if !outcome.is_consumed() {
+                settle(core, queue, message, outcome).await;
+            }
+        }
     }
 }
