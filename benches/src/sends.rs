@@ -69,8 +69,14 @@ impl Sends {
     ///
     /// When a send fails.
     pub async fn closed(&self, length: Duration) -> Result<Sample> {
-        let end = Instant::now() + length;
-        self.until(move |_| Instant::now() < end).await
+        // A thread looks at the clock for all: the null echo does so once in many messages.
+        let is_over = Arc::new(AtomicBool::new(false));
+        let ends = is_over.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(length);
+            ends.store(true, Ordering::Relaxed);
+        });
+        self.until(move |_| !is_over.load(Ordering::Relaxed)).await
     }
 
     /// Sends this many messages; whole batches, if it sends batches.
