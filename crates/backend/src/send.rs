@@ -136,7 +136,13 @@ pub trait Sends {
     /// With `applied` said exactly: `No` only when no byte of the request was given to a socket, or the broker refused it.
     fn send<'a>(&'a self, request: SendRequest<'a>) -> BoxFuture<'a, Outcome<Sent>>;
 
-    /// Hands a message to the socket, which may happen as soon as this is called. Nobody answers.
+    /// Hands a message to the socket, if that needs no waiting. Nobody answers. `false`: it was not handed over, and
+    /// [`send_oneway`](Self::send_oneway) waits, or says what is wrong.
+    fn begin_oneway(&self, _request: &SendRequest<'_>) -> bool {
+        false
+    }
+
+    /// Hands a message to the socket. Nobody answers.
     ///
     /// # Errors
     ///

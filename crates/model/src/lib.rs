@@ -32,7 +32,7 @@ pub use error::{
 };
 pub use filter::{Filter, FilterKind};
 pub use hash::{java_string_hash, java_string_order};
-pub use id::{IdGenerator, OffsetId, UniqueIdParts, month_start_ms};
+pub use id::{FreshId, IdGenerator, OffsetId, UniqueIdParts, month_start_ms};
 pub use message::{DeliveryTime, InvalidMessage, Message};
 pub use name::{Group, InvalidName, Topic};
 pub use namespace::Namespace;

@@ -9,7 +9,7 @@ use ferrocket_model::{
 };
 
 use crate::{
-    core::{Core, now_ms},
+    core::Core,
     interceptor::Watch,
     job::{Job, wire_properties},
     send::{self, Stored},
@@ -51,15 +51,14 @@ impl Members {
         core: &Arc<Core>,
         mut messages: Vec<Message>,
     ) -> (Result<(Message, Self), (Box<Failure>, Vec<Message>)>, Vec<Watch>) {
-        let born_ms = now_ms();
+        let began = core.clock();
+        let born_ms = core.unix_ms(began);
         let ids: Vec<_> = messages.iter().map(|_| core.ids.next(born_ms)).collect();
         let mut watches = Vec::new();
         if !core.options.interceptors.is_empty() {
-            let began = core.clock();
+            watches.reserve_exact(messages.len());
             for (message, id) in messages.iter_mut().zip(&ids) {
-                let (watch, seen) = Watch::open(core, message, id, false, began);
-                watches.push(watch);
-                if let Err(failure) = seen {
+                if let Err(failure) = Watch::open(&mut watches, core, message, id.clone(), false, began) {
                     return (Err((failure, messages)), watches);
                 }
             }
@@ -97,7 +96,8 @@ pub(crate) fn envelope(core: &Core, messages: &[Message], ids: &[MessageId]) -> 
             return Err(refused(format!("message {} of {}: {invalid}", place + 1, messages.len())));
         }
     }
-    let texts: Vec<_> = messages.iter().zip(ids).map(|(message, id)| wire_properties(message, Some(id), "")).collect();
+    let texts: Vec<_> =
+        messages.iter().zip(ids).map(|(message, id)| wire_properties(message, id.as_str(), "")).collect();
     if let Some(place) = texts.iter().position(|text| text.len() > properties::MAX_BYTES) {
         let invalid = InvalidMessage::PropertiesTooLong { bytes: texts.get(place).map_or(0, String::len) };
         return Err(refused(format!("message {} of {}: {invalid}", place + 1, messages.len())));

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use ferrocket_backend::{BoxFuture, Ending, LAST_WORD, Leftover, Managed, Stage};
@@ -24,6 +24,7 @@ use crate::{
     interceptor::Interceptors,
     stats::{ProducerReport, Stats},
     topics::Topics,
+    wall_clock::WallClock,
     window::Window,
 };
 
@@ -41,6 +42,7 @@ pub(crate) struct Core {
     pub(crate) topics: Topics,
     pub(crate) accumulator: Option<Accumulator>,
     started: Instant,
+    wall_clock: WallClock,
     faults: Mutex<FaultTable>,
     /// What brokers ask, and is being answered.
     pub(crate) checks: Checks,
@@ -89,6 +91,7 @@ impl Core {
             ids: IdGenerator::new(ip, process_id, fastrand::u32(..)),
             stats: Stats::default(),
             started: Instant::now(),
+            wall_clock: WallClock::default(),
             faults: Mutex::new(faults),
             topics: Topics::default(),
             accumulator,
@@ -121,6 +124,11 @@ impl Core {
     /// The time since the producer was built: what sends and the fault table count by, because durations are cheap to compare.
     pub(crate) fn clock(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// A time of [`clock`](Self::clock) in Unix milliseconds, for ids and birth times only.
+    pub(crate) fn unix_ms(&self, clock: Duration) -> u64 {
+        self.wall_clock.ms(clock)
     }
 
     /// A time of [`clock`](Self::clock) as a moment.
@@ -189,10 +197,4 @@ impl Managed for Core {
             latencies: self.topics.latencies(),
         })
     }
-}
-
-/// The wall clock, for ids and birth times only.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -135,19 +135,29 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Shows the message to every interceptor, until one refuses it. Those that have seen it see the end, too. `began` is by the
-    /// producer's clock.
+    /// Shows the message to every interceptor, until one refuses it. Those that have seen it see the end, too: the watch is put to the
+    /// others. `began` is by the producer's clock.
     pub(crate) fn open(
+        watches: &mut Vec<Self>,
         core: &Arc<Core>,
         message: &mut Message,
-        id: &MessageId,
+        id: MessageId,
         is_half: bool,
         began: Duration,
-    ) -> (Self, Result<(), Box<Failure>>) {
+    ) -> Result<(), Box<Failure>> {
+        // Made where it stays: it is large.
+        if watches.capacity() == 0 {
+            *watches = Vec::with_capacity(1);
+        }
+        watches.push(Self::new(core, message, id, is_half, began));
+        watches.last_mut().map_or(Ok(()), |watch| watch.begin(message))
+    }
+
+    fn new(core: &Arc<Core>, message: &Message, id: MessageId, is_half: bool, began: Duration) -> Self {
         let context = SendContext {
             group: core.group.clone(),
             topic: message.topic().clone(),
-            message_id: id.clone(),
+            message_id: id,
             body_bytes: message.body().len(),
             sent_bytes: message.body().len(),
             properties: String::new(),
@@ -155,10 +165,13 @@ impl Watch {
             is_half,
             started: core.moment(began).into_std(),
         };
-        let mut watch = Self { core: core.clone(), context, ran: 0, is_open: true };
-        for interceptor in &core.options.interceptors {
-            watch.ran += 1;
-            let seen = contain(|| interceptor.before_send(message, &watch.context));
+        Self { core: core.clone(), context, ran: 0, is_open: true }
+    }
+
+    fn begin(&mut self, message: &mut Message) -> Result<(), Box<Failure>> {
+        for interceptor in &self.core.options.interceptors {
+            self.ran += 1;
+            let seen = contain(|| interceptor.before_send(message, &self.context));
             let refused = match seen {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => Failure::new(ErrorKind::Rejected, operation(message))
@@ -167,11 +180,15 @@ impl Watch {
                 Err(panic) => Failure::new(ErrorKind::Rejected, operation(message))
                     .with_detail(format!("an interceptor panicked: {panic}")),
             };
-            return (watch, Err(Box::new(refused)));
+            return Err(Box::new(refused));
         }
-        watch.context.properties.push_str(message.wire_properties());
-        watch.context.delivery = message.delivery();
-        (watch, Ok(()))
+        self.context.properties = message.wire_properties().to_owned();
+        self.context.delivery = message.delivery();
+        Ok(())
+    }
+
+    pub(crate) fn message_id(&self) -> MessageId {
+        self.context.message_id.clone()
     }
 
     /// The body was compressed.
@@ -180,11 +197,7 @@ impl Watch {
     }
 
     /// Shows what became of it.
-    pub(crate) fn close(mut self, result: Option<Result<&SendReceipt, &SendError>>) {
-        self.show(result);
-    }
-
-    fn show(&mut self, result: Option<Result<&SendReceipt, &SendError>>) {
+    pub(crate) fn close(&mut self, result: Option<Result<&SendReceipt, &SendError>>) {
         if !std::mem::replace(&mut self.is_open, false) {
             return;
         }
@@ -198,7 +211,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.show(None);
+        self.close(None);
     }
 }
 

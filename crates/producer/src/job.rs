@@ -3,7 +3,8 @@ use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 use bytes::Bytes;
 use ferrocket_backend::{BodyEncoding, SendKind, SendRequest};
 use ferrocket_model::{
-    Applied, DeliveryTime, ErrorKind, Failure, InvalidMessage, Message, MessageId, MessageQueue, Route, SendReceipt,
+    Applied, DeliveryTime, ErrorKind, Failure, FreshId, InvalidMessage, Message, MessageId, MessageQueue, Route,
+    SendReceipt,
     properties::{self, name},
 };
 
@@ -11,13 +12,13 @@ use crate::{
     accumulate::Accumulated,
     attempt::Attempts,
     batch::{self, Members},
-    core::{Core, now_ms},
+    core::Core,
     interceptor::Watch,
     queue::{self, Pin},
     sending::{Plan, SendError, Target},
     stats::SendOutcome,
     topics::{TopicState, Turn},
-    window::Place,
+    window::{Place, Window},
 };
 
 /// One message, or one batch, on its way: everything that its attempts share. Kept in one struct, because there is one per send
@@ -27,7 +28,7 @@ pub(crate) struct Job {
     /// The message, or the envelope of a batch.
     pub(crate) message: Message,
     pub(crate) kind: SendKind,
-    pub(crate) id: MessageId,
+    id: FreshId,
     born_ms: u64,
     pub(crate) target: Target,
     /// When it began, by the producer's clock.
@@ -35,6 +36,8 @@ pub(crate) struct Job {
     /// The producer's clock as it was read last. It is read again only after something was waited for.
     pub(crate) now: Duration,
     pub(crate) attempts: Attempts,
+    /// One per message, where there are interceptors.
+    watches: Vec<Watch>,
     /// What most sends do not have.
     extra: Option<Box<Extra>>,
 }
@@ -45,7 +48,6 @@ pub(crate) struct Extra {
     /// Properties that go on the wire, and not into the message that an error gives back.
     pub(crate) properties: String,
     pub(crate) members: Option<Members>,
-    pub(crate) watches: Vec<Watch>,
     /// The places in the window, where the messages of a batch have one each.
     pub(crate) places: Vec<Place>,
 }
@@ -76,9 +78,9 @@ impl Job {
         let now = core.clock();
         let timeout = timeout.unwrap_or(core.options.send_timeout);
         let attempts = Attempts::new(max_attempts.unwrap_or(core.options.retry.max_attempts), timeout);
-        let born_ms = now_ms();
-        let id = core.ids.next(born_ms);
-        Self { core, message, kind, id, born_ms, target, started: now, now, attempts, extra: None }
+        let born_ms = core.unix_ms(now);
+        let id = core.ids.fresh(born_ms);
+        Self { core, message, kind, id, born_ms, target, started: now, now, attempts, watches: Vec::new(), extra: None }
     }
 
     /// A job of a batch.
@@ -87,9 +89,8 @@ impl Job {
         match wrapped {
             Ok((envelope, members)) => {
                 let mut job = Self::one(plan, envelope, SendKind::Batch);
-                let extra = job.extra();
-                extra.members = Some(members);
-                extra.watches = watches;
+                job.extra().members = Some(members);
+                job.watches = watches;
                 Ok(job)
             }
             Err((failure, messages)) => Err(refused(&plan.core, failure, messages, watches)),
@@ -111,14 +112,20 @@ impl Job {
         };
         let extra = job.extra();
         extra.members = Some(members);
-        extra.watches = watches;
         extra.places = places;
+        job.watches = watches;
         Ok(job)
     }
 
     /// What joins a batch.
     pub(crate) fn into_member(self) -> (Message, MessageId, Vec<Watch>) {
-        (self.message, self.id, self.extra.map(|extra| extra.watches).unwrap_or_default())
+        let id = self.message_id();
+        (self.message, id, self.watches)
+    }
+
+    /// The id, for those who keep it.
+    pub(crate) fn message_id(&self) -> MessageId {
+        self.watches.first().map_or_else(|| self.id.to_message_id(), Watch::message_id)
     }
 
     /// What most sends do not have.
@@ -134,10 +141,9 @@ impl Job {
     /// Shows the message to the interceptors. Batches show theirs when they are made.
     pub(crate) fn intercept(&mut self) -> Result<(), Box<Failure>> {
         if !self.core.options.interceptors.is_empty() {
-            let (watch, seen) =
-                Watch::open(&self.core, &mut self.message, &self.id, self.kind == SendKind::Half, self.started);
-            self.extra().watches = vec![watch];
-            return seen;
+            let is_half = self.kind == SendKind::Half;
+            let id = self.id.to_message_id();
+            return Watch::open(&mut self.watches, &self.core, &mut self.message, id, is_half, self.started);
         }
         Ok(())
     }
@@ -157,6 +163,19 @@ impl Job {
 
     /// Makes ready what needs no waiting; that is the usual case. `None`: [`ready`](Self::ready) waits.
     pub(crate) fn ready_now(&mut self) -> Result<Option<Ready>, Box<Failure>> {
+        self.ready_with(|window, bytes| window.try_enter(bytes).map(Some))
+    }
+
+    /// As [`ready_now`](Self::ready_now), for what is not in flight once it has left: it takes no place where there is one.
+    pub(crate) fn ready_to_leave(&mut self) -> Result<Option<Ready>, Box<Failure>> {
+        self.ready_with(|window, bytes| window.has_room(bytes).then_some(None))
+    }
+
+    /// `enter` gives what stands for a place, or says that there is none.
+    fn ready_with(
+        &mut self,
+        enter: impl FnOnce(&Window, usize) -> Option<Option<Place>>,
+    ) -> Result<Option<Ready>, Box<Failure>> {
         self.check()?;
         let (core, message) = (&self.core, &self.message);
         if self.compresses() || self.is_keyed() || self.is_accepted() {
@@ -164,11 +183,11 @@ impl Job {
         }
         let Some(topic) = core.topics.known(message.topic()) else { return Ok(None) };
         let Some(route) = topic.route() else { return Ok(None) };
-        let Some(place) = core.window.try_enter(message.body().len()) else { return Ok(None) };
+        let Some(place) = enter(&core.window, message.body().len()) else { return Ok(None) };
         let body = message.body().clone();
         let pinned = queue::pin(self, &route)?.map(Box::new);
         let parts = self.parts(body, BodyEncoding::Plain)?;
-        Ok(Some(Ready { place: Some(place), turn: None, topic, route, pinned, parts }))
+        Ok(Some(Ready { place, turn: None, topic, route, pinned, parts }))
     }
 
     /// Waits for a place in the window, for the route, and for its turn; compresses.
@@ -202,7 +221,7 @@ impl Job {
         let (body, encoding) = if self.compresses() {
             let (body, encoding) = core.options.compression.apply(self.message.body()).await;
             // It has one, or none.
-            for watch in self.extra.iter_mut().flat_map(|extra| &mut extra.watches) {
+            for watch in &mut self.watches {
                 watch.compressed(body.len());
             }
             (body, encoding)
@@ -231,7 +250,7 @@ impl Job {
     fn parts(&self, body: Bytes, encoding: BodyEncoding) -> Result<Parts, Box<Failure>> {
         let more = self.extra.as_ref().map_or("", |extra| &extra.properties);
         // An envelope has no id: 4.9 brokers append its properties to those of each message, and the last id would win.
-        let id = (self.kind != SendKind::Batch).then_some(&self.id);
+        let id = if self.kind == SendKind::Batch { "" } else { self.id.as_str() };
         let properties = wire_properties(&self.message, id, more);
         if properties.len() > properties::MAX_BYTES {
             let invalid = InvalidMessage::PropertiesTooLong { bytes: properties.len() };
@@ -246,8 +265,7 @@ impl Job {
         self.core.stats.succeeded(receipts.len(), took, self.attempts.made());
         topic.latencies.record(SendOutcome::Sent, took);
         tracing::trace!(message_id = %self.id, ?took, attempts = self.attempts.made(), "sent");
-        let watches = self.extra.as_mut().map(|extra| std::mem::take(&mut extra.watches)).unwrap_or_default();
-        for (watch, receipt) in watches.into_iter().zip(receipts) {
+        for (watch, receipt) in self.watches.iter_mut().zip(receipts) {
             watch.close(Some(Ok(receipt)));
         }
     }
@@ -276,7 +294,7 @@ impl Job {
         tracing::debug!(message_id = %self.id, %failure, "a send failed");
         let failure = failure.with_applied(applied).with_attempts(self.attempts.records(|| None), elapsed);
         let error = SendError::new(Box::new(failure), messages);
-        for watch in extra.watches {
+        for mut watch in self.watches {
             watch.close(Some(Err(&error)));
         }
         error
@@ -361,8 +379,7 @@ impl Job {
 }
 
 /// The properties of a message as they go on the wire.
-pub(crate) fn wire_properties(message: &Message, id: Option<&MessageId>, more: &str) -> String {
-    let id = id.map(MessageId::as_str).unwrap_or_default();
+pub(crate) fn wire_properties(message: &Message, id: &str, more: &str) -> String {
     let mut text = String::with_capacity(message.wire_properties().len() + more.len() + id.len() + 24);
     text.push_str(message.wire_properties());
     if !id.is_empty() {
@@ -422,7 +439,7 @@ impl Parts {
 fn refused(core: &Core, failure: Box<Failure>, messages: Vec<Message>, watches: Vec<Watch>) -> SendError {
     core.stats.failed(messages.len(), false, 1);
     let error = SendError::new(failure, messages);
-    for watch in watches {
+    for mut watch in watches {
         watch.close(Some(Err(&error)));
     }
     error

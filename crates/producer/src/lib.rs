@@ -65,6 +65,7 @@ mod stats;
 mod topics;
 mod transaction;
 mod transaction_producer;
+mod wall_clock;
 mod window;
 
 pub use accumulate::AutoBatch;

@@ -1,50 +1,61 @@
-use ferrocket_backend::BoxFuture;
-use ferrocket_model::{Failure, Message};
+use ferrocket_model::{Failure, Message, MessageQueue};
 
 use crate::{
     job::{Job, Ready},
     queue,
     send::kind_of,
-    sending::{Plan, SendError},
+    sending::{Begun, Plan, SendError},
 };
 
-pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<(), SendError>> {
+pub(crate) fn start(plan: Plan, message: Message) -> Begun<()> {
     let kind = kind_of(&message);
     let mut job = Job::one(plan, message, kind);
-    match job.intercept().and_then(|()| job.ready_now()) {
-        Ok(Some(ready)) => Box::pin(finish(job, ready)),
-        Ok(None) => Box::pin(async move {
-            match job.ready().await {
-                Ok(ready) => finish(job, ready).await,
-                Err(failure) => Err(job.failed(failure)),
-            }
-        }),
-        Err(failure) => Box::pin(std::future::ready(Err(job.failed(failure)))),
+    let left = job.intercept().and_then(|()| job.ready_to_leave()).and_then(|ready| match ready {
+        Some(ready) => leave(&job, &ready),
+        None => Ok(false),
+    });
+    match left {
+        Ok(true) => {
+            job.core.stats.succeeded(1, job.elapsed(), 1);
+            Begun::Ended(Ok(()))
+        }
+        Ok(false) => Begun::Running(Box::pin(slowly(job))),
+        Err(failure) => Begun::Ended(Err(job.failed(failure))),
     }
 }
 
-#[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice, and this future is one per send")]
-fn finish(mut job: Job, ready: Ready) -> impl Future<Output = Result<(), SendError>> + Send {
-    async move {
-        match hand_over(&mut job, &ready).await {
-            Ok(()) => {
-                job.now = job.core.clock();
-                job.core.stats.succeeded(1, job.elapsed(), 1);
-                Ok(())
-            }
-            Err(failure) => Err(job.failed(failure)),
+/// The usual case: the broker is connected, and has room. Says whether it is.
+fn leave(job: &Job, ready: &Ready) -> Result<bool, Box<Failure>> {
+    let queue = queue_of(job, ready)?;
+    let request = ready.parts.request(job, queue, job.now, job.attempts.deadline());
+    Ok(job.core.stack.backend.begin_oneway(&request))
+}
+
+/// Waits for what is missing: a place in the window, a route, a connection.
+async fn slowly(mut job: Job) -> Result<(), SendError> {
+    match hand_over(&mut job).await {
+        Ok(()) => {
+            job.now = job.core.clock();
+            job.core.stats.succeeded(1, job.elapsed(), 1);
+            Ok(())
         }
+        Err(failure) => Err(job.failed(failure)),
     }
 }
 
 /// As a send, with one attempt and no answer.
-async fn hand_over(job: &mut Job, ready: &Ready) -> Result<(), Box<Failure>> {
-    let queue = match &ready.pinned {
-        Some(pin) => pin.queue.clone(),
-        None => queue::choose(&job.core, &ready.topic, &ready.route, None, job.now)
-            .ok_or_else(|| queue::none(&job.message))?,
-    };
+async fn hand_over(job: &mut Job) -> Result<(), Box<Failure>> {
+    let ready = job.ready().await?;
+    let queue = queue_of(job, &ready)?;
     let left = job.attempts.deadline().saturating_sub(job.elapsed());
-    let request = ready.parts.request(job, &queue, job.now, left);
-    job.core.stack.backend.send_oneway(request).await
+    job.core.stack.backend.send_oneway(ready.parts.request(job, queue, job.now, left)).await
+}
+
+fn queue_of<'a>(job: &Job, ready: &'a Ready) -> Result<&'a MessageQueue, Box<Failure>> {
+    match &ready.pinned {
+        Some(pin) => Ok(&pin.queue),
+        None => {
+            queue::choose(&job.core, &ready.topic, &ready.route, None, job.now).ok_or_else(|| queue::none(&job.message))
+        }
+    }
 }

@@ -63,7 +63,7 @@ impl Producer {
     /// Dropped before it is done, it may have left or not.
     #[doc(alias = "sendOneway")]
     pub fn send_oneway(&self, message: Message) -> Sending<()> {
-        Sending::new(self.handle.core.clone(), Start::One(message, crate::oneway::start))
+        Sending::new(self.handle.core.clone(), Start::Now(message, crate::oneway::start))
     }
 
     /// Stores several messages of one topic with one request, in order, in one queue. A receipt for each.

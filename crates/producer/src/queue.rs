@@ -93,14 +93,14 @@ where
 }
 
 /// The next queue in turn, past brokers that are slow, away, or failed just now.
-pub(crate) fn choose(
+pub(crate) fn choose<'a>(
     core: &Core,
     topic: &TopicState,
-    route: &Route,
+    route: &'a Route,
     last: Option<&BrokerName>,
     now: Duration,
-) -> Option<MessageQueue> {
-    core.with_faults(|faults| topic.chooser.choose(&route.publish, last, faults, now).cloned())
+) -> Option<&'a MessageQueue> {
+    core.with_faults(|faults| topic.chooser.choose(&route.publish, last, faults, now))
 }
 
 /// No queue to send to.

@@ -73,7 +73,7 @@ pub(crate) async fn attempt(job: &mut Job, ready: &mut Ready) -> Result<Stored, 
     loop {
         let queue = match &ready.pinned {
             Some(pin) => Some(pin.queue.clone()),
-            None => queue::choose(&job.core, &ready.topic, &ready.route, last_broker.as_ref(), job.now),
+            None => queue::choose(&job.core, &ready.topic, &ready.route, last_broker.as_ref(), job.now).cloned(),
         };
         let began = job.now;
         let (queue, timeout) = match (queue, job.attempts.begin(job.elapsed(), &job.core.options.retry)) {
@@ -178,7 +178,7 @@ pub(crate) fn receipt(job: &mut Job, stored: Stored) -> SendReceipt {
         MessageQueue::new(queue.topic(), queue.broker(), sent.queue_id)
     };
     SendReceipt::from(ReceiptParts {
-        message_id: job.id.clone(),
+        message_id: job.message_id(),
         status: sent.status,
         queue: Some(queue),
         offset: sent.offset,

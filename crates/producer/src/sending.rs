@@ -52,9 +52,17 @@ type OnceSelector = dyn Fn(&[MessageQueue], &Message) -> Option<usize> + Send;
 
 type Running<T> = BoxFuture<'static, Result<T, SendError>>;
 
+/// What became of a send as it set out.
+pub(crate) enum Begun<T> {
+    Ended(Result<T, SendError>),
+    Running(Running<T>),
+}
+
 /// Messages, and how they set out.
 pub(crate) enum Start<T> {
     One(Message, fn(Plan, Message) -> Running<T>),
+    /// May have ended once it has set out.
+    Now(Message, fn(Plan, Message) -> Begun<T>),
     Many(Vec<Message>, fn(Plan, Vec<Message>) -> Running<T>),
 }
 
@@ -118,7 +126,10 @@ impl<T: 'static> Future for Sending<T> {
         if let State::New { .. } = this.state
             && let State::New { plan, start } = std::mem::replace(&mut this.state, State::Done)
         {
-            this.state = State::Running(begin(plan, start));
+            match begin(plan, start) {
+                Begun::Ended(result) => return Poll::Ready(result),
+                Begun::Running(running) => this.state = State::Running(running),
+            }
         }
         match &mut this.state {
             State::Running(running) => running.as_mut().poll(cx),
@@ -128,22 +139,25 @@ impl<T: 'static> Future for Sending<T> {
 }
 
 /// Sets out, within a span if somebody listens.
-fn begin<T: 'static>(plan: Plan, start: Start<T>) -> Running<T> {
+fn begin<T: 'static>(plan: Plan, start: Start<T>) -> Begun<T> {
     let topic = match &start {
-        Start::One(message, _) => Some(message.topic()),
+        Start::One(message, _) | Start::Now(message, _) => Some(message.topic()),
         Start::Many(messages, _) => messages.first().map(Message::topic),
     };
     let topic = topic.map_or("", |topic| topic.as_str());
     let span = tracing::debug_span!(target: "ferrocket::send", "send", group = %plan.core.group, topic);
     let set_out = || match start {
-        Start::One(message, start) => start(plan, message),
-        Start::Many(messages, start) => start(plan, messages),
+        Start::One(message, start) => Begun::Running(start(plan, message)),
+        Start::Now(message, start) => start(plan, message),
+        Start::Many(messages, start) => Begun::Running(start(plan, messages)),
     };
     if span.is_disabled() {
         return set_out();
     }
-    let running = span.in_scope(set_out);
-    Box::pin(running.instrument(span))
+    match span.in_scope(set_out) {
+        Begun::Running(running) => Begun::Running(Box::pin(running.instrument(span))),
+        ended => ended,
+    }
 }
 
 impl<T> Unpin for Sending<T> {}

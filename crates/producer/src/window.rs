@@ -61,6 +61,12 @@ impl Window {
         if state.line.is_empty() { self.inner.take(&mut state, self.weight(bytes)) } else { None }
     }
 
+    /// Whether [`try_enter`](Self::try_enter) would give a place right now: for what is over at once, and needs none.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let state = self.inner.state.lock();
+        state.line.is_empty() && self.inner.fits(&state, self.weight(bytes))
+    }
+
     /// Waits for a place. `None` when none came free in time. The place in the line is taken when this is first polled.
     pub(crate) async fn enter(&self, bytes: usize, limit: Duration) -> Option<Place> {
         let bytes = self.weight(bytes);
@@ -118,12 +124,15 @@ impl Window {
 
 impl Inner {
     fn take(self: &Arc<Self>, state: &mut State, bytes: usize) -> Option<Place> {
-        let fits = state.count < self.max_count && state.bytes + bytes <= self.max_bytes;
-        fits.then(|| {
+        self.fits(state, bytes).then(|| {
             state.count += 1;
             state.bytes += bytes;
             Place { inner: self.clone(), bytes }
         })
+    }
+
+    fn fits(&self, state: &State, bytes: usize) -> bool {
+        state.count < self.max_count && state.bytes + bytes <= self.max_bytes
     }
 
     /// Lets those in who have waited longest and fit.

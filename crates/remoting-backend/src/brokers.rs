@@ -110,6 +110,11 @@ impl Brokers {
         self.brokers.read().get(name)?.endpoint.clone()
     }
 
+    /// Shows where to send to, without a clone.
+    pub(crate) fn with_endpoint<T>(&self, name: &BrokerName, show: impl FnOnce(&Endpoint) -> Option<T>) -> Option<T> {
+        show(self.brokers.read().get(name)?.endpoint.as_ref()?)
+    }
+
     /// Brokers listen on a second port for sends, so that pulls do not hold them up (CFG-48). On retries, too.
     fn send_address<'a>(&self, master: &'a str) -> Cow<'a, str> {
         let vip = || {

@@ -12,7 +12,7 @@ use ferrocket_protocol::{
     message::{CompressionKind, SysFlag, push_batch_record},
     request::{SendAnswer, SendForm, SendHeader, SendMessage},
 };
-use ferrocket_remoting::{CallError, Endpoint, PoolError};
+use ferrocket_remoting::{CallError, PoolError};
 use tokio::time::Instant;
 
 use crate::{
@@ -50,30 +50,31 @@ impl Sends for RemotingBackend {
     fn send<'a>(&'a self, request: SendRequest<'a>) -> BoxFuture<'a, Outcome<Sent>> {
         let shared = &*self.shared;
         // The usual case: the broker is connected and has room. Its future is small, for there are many of them.
-        let begun = shared.brokers.to_send(request.queue.broker()).and_then(|endpoint| {
-            let answer =
-                shared.with_message(&request, |message| endpoint.begin(message, request.began, request.timeout))?;
-            Some((endpoint, answer))
+        let begun = shared.brokers.with_endpoint(request.queue.broker(), |endpoint| {
+            shared.with_message(&request, |message| endpoint.begin(message, request.began, request.timeout))
         });
         match begun {
-            Some((endpoint, answer)) => Box::pin(async move {
-                let error = match answer.await {
+            Some(mut answer) => Box::pin(async move {
+                let error = match (&mut answer).await {
                     Ok(answer) => return Ok(sent(answer)),
                     Err(error) => error,
                 };
-                Box::pin(shared.answered_with(error, request, endpoint)).await
+                Box::pin(shared.answered_with(error, request, answer.address())).await
             }),
             None => Box::pin(shared.send_slowly(request)),
         }
     }
 
+    fn begin_oneway(&self, request: &SendRequest<'_>) -> bool {
+        let shared = &*self.shared;
+        let begun = shared.brokers.with_endpoint(request.queue.broker(), |endpoint| {
+            shared.with_message(request, |message| endpoint.begin_one_way(message)).then_some(())
+        });
+        begun.is_some()
+    }
+
     fn send_oneway<'a>(&'a self, request: SendRequest<'a>) -> BoxFuture<'a, Outcome<()>> {
         let shared = &*self.shared;
-        let endpoint = shared.brokers.to_send(request.queue.broker());
-        let begin = |endpoint: Endpoint| shared.with_message(&request, |message| endpoint.begin_one_way(message));
-        if endpoint.is_some_and(begin) {
-            return Box::pin(std::future::ready(Ok(())));
-        }
         Box::pin(async move {
             let address = shared.address_to_send(&request)?;
             let deadline = request.began + request.timeout;
@@ -86,10 +87,10 @@ impl Sends for RemotingBackend {
 
 impl Shared {
     /// A broker that goes away is dialed anew.
-    async fn answered_with(&self, error: CallError, request: SendRequest<'_>, endpoint: Endpoint) -> Outcome<Sent> {
+    async fn answered_with(&self, error: CallError, request: SendRequest<'_>, address: &str) -> Outcome<Sent> {
         match error {
             CallError::Answer { code: ResponseCode::GO_AWAY, .. } => self.send_anew(request).await,
-            error => Err(failed(&error.into(), &request, endpoint.address())),
+            error => Err(failed(&error.into(), &request, address)),
         }
     }
 

@@ -181,6 +181,11 @@ impl<T: Response> Answer<T> {
             Submitted::Full | Submitted::Failed(_) => None,
         }
     }
+
+    /// Who answers.
+    pub fn address(&self) -> &str {
+        self.connection.address()
+    }
 }
 
 impl<T: Response> Future for Answer<T> {

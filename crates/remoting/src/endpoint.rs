@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use ferrocket_protocol::Request;
 use tokio::time::Instant;
 
-use crate::{Answer, pool::Entry};
+use crate::{Answer, Connection, pool::Entry};
 
 /// One address of a [`Pool`](crate::Pool), for those who send to it often: no look-up by name, and requests that begin at once.
 /// Cheap to clone. What needs waiting (a connection that must be dialed, a full buffer) is left to the pool's own calls.
@@ -33,8 +33,8 @@ impl Endpoint {
     /// Queues a request that is not answered. `false` when it cannot be queued right now:
     /// [`Pool::send_one_way`](crate::Pool::send_one_way) waits, or says what is wrong.
     pub fn begin_one_way<R: Request>(&self, request: &R) -> bool {
-        let Some(connection) = self.entry.usable() else { return false };
-        connection.shared().submit_one_way(request, None).unwrap_or(false)
+        let submit = |connection: &Connection| connection.shared().submit_one_way(request, None).unwrap_or(false);
+        self.entry.with_usable(submit).unwrap_or(false)
     }
 }
 

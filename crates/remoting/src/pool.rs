@@ -79,8 +79,13 @@ pub(crate) struct Entry {
 impl Entry {
     /// The connection, if there is one that can be used.
     pub(crate) fn usable(&self) -> Option<Connection> {
+        self.with_usable(Connection::clone)
+    }
+
+    /// Shows the connection, without a clone.
+    pub(crate) fn with_usable<T>(&self, show: impl FnOnce(&Connection) -> T) -> Option<T> {
         let state = self.state.lock();
-        state.connection.as_ref().filter(|connection| connection.is_usable()).cloned()
+        state.connection.as_ref().filter(|connection| connection.is_usable()).map(show)
     }
 }
 

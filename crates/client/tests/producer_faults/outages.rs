@@ -267,7 +267,8 @@ async fn r23_a_hundred_thousand_sends_without_a_broker_end_in_time_with_bounded_
 }
 
 /// R23, R2, R-I6, R-I7: everybody sends and the broker says nothing. The window is full, by the number of sends or by their bytes, and
-/// who finds no place in time is told so, with the options that decide it. Seen to fail with a window that counts no bytes.
+/// who finds no place in time is told so, with the options that decide it. Seen to fail with a window that counts no bytes, and with one-way
+/// sends that do not look whether there is room.
 #[tokio::test(start_paused = true)]
 async fn r23_sends_that_find_no_place_in_the_window_are_told_so_with_the_options_that_decide_it() {
     for (full, count, body_bytes) in [(1_024, 100_000, 1), (64, 10_000, 64 << 10)] {
@@ -282,6 +283,9 @@ async fn r23_sends_that_find_no_place_in_the_window_are_told_so_with_the_options
         let send = |timeout| producer.send(Message::new("Orders", body.clone())).timeout(timeout);
         let patient = tokio::spawn(join_all((0..full).map(|_| send(60 * SECOND))));
         soon(cluster.until(|_| producer.health().in_flight == full)).await;
+        let oneway = producer.send_oneway(Message::new("Orders", body.clone())).timeout(SECOND).await;
+        let error = oneway.expect_err("it needs room, too");
+        assert_eq!((error.kind(), error.applied()), (ErrorKind::Overloaded, Applied::No), "{error}");
         let began = Instant::now();
         // Tasks: as futures of one task they would spend its budget all the time, and be polled again and again.
         let mut sends: JoinSet<_> = (0..count).map(|_| send(3 * SECOND).into_future()).collect();
