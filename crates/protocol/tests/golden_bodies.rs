@@ -52,7 +52,7 @@ fn assert_message(message: &StoredMessage<'_>, expected: &Value, name: &str) {
     assert_eq!(message.prepared_offset, int(expected, "preparedTransactionOffset"), "{name}");
     assert_eq!(i64::from(message.crc), int(expected, "bodyCRC"), "{name}");
     assert_eq!(i64::from(message.bytes), int(expected, "storeSize"), "{name}");
-    assert_eq!(property_map(&message.properties), map(&expected["properties"]), "{name}");
+    assert_eq!(property_map(message.properties), map(&expected["properties"]), "{name}");
     let id = OffsetId { ip: store.ip(), port: store.port().into(), commit_log_offset: message.commit_log_offset };
     assert_eq!(Some(id.to_string().as_str()), text(expected, "offsetMsgId"), "{name}");
     if was_compressed(message) {
@@ -96,7 +96,7 @@ fn stored_messages_are_read_as_java_does() {
             let message = records.next().unwrap().unwrap_or_else(|error| panic!("{}: {error}", case.name()));
             assert_message(&message, expected, case.name());
             // The vectors have the checksum of "hi" everywhere; Java does not look at it.
-            let intact = message.body.is_empty() || body_crc(&message.body) == message.crc;
+            let intact = message.body.is_empty() || body_crc(message.body) == message.crc;
             assert_eq!(message.is_intact, intact, "{}", case.name());
             not_intact += usize::from(!intact);
             compressed += usize::from(was_compressed(&message));
@@ -140,16 +140,16 @@ fn stored_messages_are_written_byte_for_byte_as_java_does() {
                     store_host: message.store_host.unwrap(),
                     reconsume_times: message.reconsume_times,
                     prepared_offset: message.prepared_offset,
-                    body: &message.body,
+                    body: message.body,
                     topic: message.topic,
-                    properties: std::str::from_utf8(&message.properties).unwrap(),
+                    properties: std::str::from_utf8(message.properties).unwrap(),
                 },
                 &mut out,
             );
             assert_eq!(size, out.len() - 1);
             // The checksum is not that of the body there; see above.
             let (mut ours, theirs) = (out.split_off(1), &buffer[..]);
-            assert_eq!(ours[8..12], body_crc(&message.body).to_be_bytes(), "{}", case.name());
+            assert_eq!(ours[8..12], body_crc(message.body).to_be_bytes(), "{}", case.name());
             ours[8..12].copy_from_slice(&theirs[8..12]);
             assert_eq!(ours, theirs, "{}", case.name());
             ran += 1;

@@ -178,7 +178,7 @@ fn every_request_that_we_have_a_type_for_is_read_and_written() {
                 let [Ok(half)] = &StoredMessages::new(&check.body).collect::<Vec<_>>()[..] else { panic!("{name}") };
                 assert_eq!(half.commit_log_offset, check.header.commit_log_offset, "{name}");
                 assert_eq!(half.queue_offset, check.header.table_offset, "{name}");
-                let group = properties::find(std::str::from_utf8(&half.properties).unwrap(), "PGROUP");
+                let group = properties::find(std::str::from_utf8(half.properties).unwrap(), "PGROUP");
                 assert!(group.is_some() && !half.topic.starts_with("RMQ_SYS"), "{name}");
             }
             RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT => {
@@ -298,7 +298,7 @@ fn every_answer_that_we_have_a_type_for_is_read_and_written() {
                     assert!(message.is_intact, "{name}");
                     assert!(!message.topic.is_empty() && !message.body.is_empty(), "{name}");
                     assert!(message.sys_flag.compression().is_ok() && !message.sys_flag.has(SysFlag::INNER_BATCH));
-                    let properties = std::str::from_utf8(&message.properties).unwrap();
+                    let properties = std::str::from_utf8(message.properties).unwrap();
                     assert!(properties::find(properties, "UNIQ_KEY").is_some(), "{name}");
                     messages += 1;
                 }

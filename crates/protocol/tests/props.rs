@@ -347,7 +347,7 @@ proptest! {
                 numbers_in_order(&parts)
             );
             prop_assert_eq!((message.born_host, message.store_host), (Some(parts.born_host), Some(parts.store_host)));
-            prop_assert_eq!((&message.body[..], message.topic, &message.properties[..]), (&body[..], topic.as_str(), properties.as_bytes()));
+            prop_assert_eq!((message.body, message.topic, message.properties), (&body[..], topic.as_str(), properties.as_bytes()));
             prop_assert!(message.is_intact);
             let hosts = SysFlag::BORN_HOST_V6 | SysFlag::STORE_HOST_V6;
             prop_assert_eq!(message.sys_flag.0 & !hosts, sys_flag & !hosts);

@@ -79,8 +79,8 @@ async fn a_batch_topic_keeps_a_batch_as_one_record() {
     let answer = client.call(&pull).await.unwrap();
     let [stored] = &messages(&answer)[..] else { panic!("one record") };
     assert_eq!((stored.queue_offset, stored.commit_log_offset, answer.next_offset), (0, place, 3));
-    assert_eq!((&stored.body[..], stored.sys_flag.0), (&body[..], SysFlag::NEED_UNWRAP | SysFlag::INNER_BATCH));
-    let text = std::str::from_utf8(&stored.properties).unwrap();
+    assert_eq!((stored.body, stored.sys_flag.0), (&body[..], SysFlag::NEED_UNWRAP | SysFlag::INNER_BATCH));
+    let text = std::str::from_utf8(stored.properties).unwrap();
     let property = |name| ferrocket_model::properties::find(text, name);
     assert_eq!(
         (property("INNER_NUM"), property("INNER_BASE"), property("CLUSTER")),

@@ -26,7 +26,7 @@ async fn a_sent_message_is_pulled_with_the_properties_that_brokers_add() {
     assert_eq!((answer.next_offset, answer.min_offset, answer.max_offset), (1, 0, 1));
     let [message] = &messages(&answer)[..] else { panic!("one message") };
     assert!(message.is_intact);
-    assert_eq!((message.topic, message.queue_offset, &message.body[..]), ("Orders", 0, &b"one"[..]));
+    assert_eq!((message.topic, message.queue_offset, message.body), ("Orders", 0, &b"one"[..]));
     let id = OffsetId::parse(&sent.message_id).unwrap();
     assert_eq!(id.commit_log_offset, message.commit_log_offset);
     let stored = &cluster.messages("Orders")[0];

@@ -13,7 +13,7 @@ use ferrocket_testkit::Call;
 
 fn bodies(found: &FoundMessages) -> Vec<String> {
     let messages = StoredMessages::new(&found.messages).map(|message| message.expect("a readable record"));
-    messages.map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect()
+    messages.map(|message| String::from_utf8_lossy(message.body).into_owned()).collect()
 }
 
 fn by(key: &str, unique: bool) -> QueryMessage {
@@ -59,7 +59,7 @@ async fn a_message_is_viewed_by_the_place_that_its_id_names() {
     let place = OffsetId::parse(&sent.message_id).unwrap().commit_log_offset;
     let found = client.call(&ViewMessage::new(place)).await.unwrap();
     let [Ok(message)] = &StoredMessages::new(&found.0).collect::<Vec<_>>()[..] else { panic!("one message") };
-    assert_eq!((&message.body[..], message.queue_id, message.commit_log_offset), (&b"one"[..], 1, place));
+    assert_eq!((message.body, message.queue_id, message.commit_log_offset), (&b"one"[..], 1, place));
     for nowhere in [place + 1, 99_999, -1] {
         let answer = client.answer(&ViewMessage::new(nowhere)).await.unwrap();
         assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR);

@@ -42,7 +42,7 @@ async fn question(client: &mut Client) -> (CheckTransaction, String) {
     assert!(command.code == RequestCode::CHECK_TRANSACTION_STATE.0 && command.is_one_way(), "{command:?}");
     let question = CheckTransaction::read_request(&command).unwrap();
     let stored = StoredMessages::new(&question.body).next().unwrap().unwrap();
-    let tries = properties::find(std::str::from_utf8(&stored.properties).unwrap(), "TRANSACTION_CHECK_TIMES");
+    let tries = properties::find(std::str::from_utf8(stored.properties).unwrap(), "TRANSACTION_CHECK_TIMES");
     let tries = tries.unwrap().to_owned();
     (question, tries)
 }

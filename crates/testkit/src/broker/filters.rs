@@ -37,7 +37,7 @@ impl Passing {
             Self::Sql(expression) => {
                 let stored = StoredMessages::new(&record.bytes).without_crc().next();
                 let Some(Ok(stored)) = stored else { return false };
-                expression.accepts(&String::from_utf8_lossy(&stored.properties))
+                expression.accepts(&String::from_utf8_lossy(stored.properties))
             }
         }
     }

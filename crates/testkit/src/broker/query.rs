@@ -67,7 +67,7 @@ impl Broker {
 /// Whether a record can be found by this key: its unique key, or one of its keys, which have blanks between them.
 fn has_key(record: &Record, key: &str) -> bool {
     let Some(Ok(stored)) = StoredMessages::new(&record.bytes).without_crc().next() else { return false };
-    let text = String::from_utf8_lossy(&stored.properties);
+    let text = String::from_utf8_lossy(stored.properties);
     let keys = properties::find(&text, name::KEYS).unwrap_or_default();
     !key.is_empty() && (properties::find(&text, name::UNIQ_KEY) == Some(key) || keys.split(' ').any(|word| word == key))
 }

@@ -200,7 +200,7 @@ pub(crate) fn messages(answer: &PullAnswer) -> Vec<StoredMessage<'_>> {
 }
 
 pub(crate) fn bodies(answer: &PullAnswer) -> Vec<String> {
-    messages(answer).iter().map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect()
+    messages(answer).iter().map(|message| String::from_utf8_lossy(message.body).into_owned()).collect()
 }
 
 pub(crate) async fn in_memory() -> TestCluster {
