@@ -24,6 +24,7 @@ use crate::{
     sending::{Plan, SendError, Target},
     topics::TopicState,
     window::Place,
+    wire_properties,
 };
 
 /// Automatic batching of single sends: they wait a moment for others of their topic (and queue, tag and wait flag), and leave in
@@ -133,17 +134,14 @@ impl Accumulator {
             && !message.is_reply()
             && !message.topic().is_retry()
             && message.delivery() == DeliveryTime::Now
-            && message.wire_properties().len() + ADDED_BYTES <= properties::MAX_BYTES
+            && message.wire_properties().len() + wire_properties::ADDED_BYTES <= properties::MAX_BYTES
             && wire_bytes(message) <= core.options.max_message_bytes
     }
 }
 
-/// What a producer adds to a message's properties, at most: its id, and whether to wait.
-const ADDED_BYTES: usize = 64;
-
 /// What a message takes in a batch, at most: lengths, flag and checksum are 22 bytes.
 fn wire_bytes(message: &Message) -> usize {
-    22 + message.body().len() + message.wire_properties().len() + ADDED_BYTES
+    22 + message.body().len() + message.wire_properties().len() + wire_properties::ADDED_BYTES
 }
 
 /// A message of an open batch.

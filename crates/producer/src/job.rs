@@ -4,8 +4,7 @@ use bytes::Bytes;
 use ferrocket_backend::{BodyEncoding, SendKind, SendRequest};
 use ferrocket_model::{
     Applied, DeliveryTime, ErrorKind, Failure, FreshId, InvalidMessage, Message, MessageId, MessageQueue, Route,
-    SendReceipt,
-    properties::{self, name},
+    SendReceipt, properties,
 };
 
 use crate::{
@@ -19,6 +18,7 @@ use crate::{
     stats::SendOutcome,
     topics::{TopicState, Turn},
     window::{Place, Window},
+    wire_properties,
 };
 
 /// One message, or one batch, on its way: everything that its attempts share. Kept in one struct, because there is one per send
@@ -251,7 +251,7 @@ impl Job {
         let more = self.extra.as_ref().map_or("", |extra| &extra.properties);
         // An envelope has no id: 4.9 brokers append its properties to those of each message, and the last id would win.
         let id = if self.kind == SendKind::Batch { "" } else { self.id.as_str() };
-        let properties = wire_properties(&self.message, id, more);
+        let properties = wire_properties::of(&self.message, id, more);
         if properties.len() > properties::MAX_BYTES {
             let invalid = InvalidMessage::PropertiesTooLong { bytes: properties.len() };
             return Err(invalid_message(&self.message, invalid));
@@ -376,21 +376,6 @@ impl Job {
     fn failure(&self, kind: ErrorKind) -> Failure {
         Failure::new(kind, operation(&self.message))
     }
-}
-
-/// The properties of a message as they go on the wire.
-pub(crate) fn wire_properties(message: &Message, id: &str, more: &str) -> String {
-    let mut text = String::with_capacity(message.wire_properties().len() + more.len() + id.len() + 24);
-    text.push_str(message.wire_properties());
-    if !id.is_empty() {
-        properties::push(&mut text, name::UNIQ_KEY, id);
-    }
-    // Nothing is stored of a reply, so there is nothing to wait for; Java leaves it out, too.
-    if !message.says_whether_to_wait() && !message.is_reply() {
-        properties::push(&mut text, name::WAIT, "true");
-    }
-    text.push_str(more);
-    text
 }
 
 impl Ready {

@@ -67,6 +67,7 @@ mod transaction;
 mod transaction_producer;
 mod wall_clock;
 mod window;
+mod wire_properties;
 
 pub use accumulate::AutoBatch;
 pub use builder::{FaultTolerance, ProducerBuilder};
