@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::start;
 use ferrocket::{Client, ErrorKind, Message, producer::AutoBatch};
-use ferrocket_testkit::{Call, TestCluster};
+use ferrocket_testkit::{Call, Fault, TestCluster};
 use futures::future::{join_all, try_join_all};
 
 async fn one_queue() -> (TestCluster, Client) {
@@ -26,6 +26,18 @@ async fn small_bodies_with_large_properties_never_make_a_batch_that_is_too_large
     let receipts = try_join_all(sends).await.expect("each alone would be stored");
     assert_eq!((receipts.len(), cluster.messages("T").len()), (300, 300));
     assert_eq!(cluster.requests(Call::Send), 2, "6 MB in batches of up to 4 MiB");
+}
+
+/// While a batch waits for more, the topic is looked up as one that must exist. Seen to fail with that answer for the batch, too: it was
+/// refused, although brokers create topics.
+#[tokio::test(start_paused = true)]
+async fn the_first_batch_of_a_topic_creates_it_whoever_looks_it_up_meanwhile() {
+    let (cluster, client) = start(TestCluster::builder()).await;
+    cluster.fault(Fault::on(Call::Route).delay(Duration::from_millis(20)));
+    let producer = client.producer("shop").auto_batch(AutoBatch::default()).build().await.expect("it builds");
+    let sends = (0..100).map(|n| producer.send(Message::new("New", n.to_string())));
+    let receipts = try_join_all(sends).await.expect("they are stored");
+    assert_eq!((receipts.len(), cluster.messages("New").len()), (100, 100));
 }
 
 #[tokio::test(start_paused = true)]

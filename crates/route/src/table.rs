@@ -290,6 +290,10 @@ impl RouteTable {
                 Err(failure) => {
                     tracing::debug!(topic = %entry.topic, %failure, "route look-up failed");
                     state.failed = Some(failure.clone());
+                    if state.new_topic_queues != new_topic_queues {
+                        // Meanwhile somebody came who would have the topic created, and this answer did not consider that.
+                        state.looked_up = None;
+                    }
                     drop(state);
                     if failure.kind() == ErrorKind::RouteNotFound {
                         // As after the last broker of a topic went away.
