@@ -379,6 +379,12 @@ impl Job {
 }
 
 impl Ready {
+    /// Takes the place that it had no need of when it was to leave at once.
+    pub(crate) async fn enter(&mut self, job: &mut Job) -> Result<(), Box<Failure>> {
+        self.place = Some(job.enter().await?);
+        Ok(())
+    }
+
     /// A sharding key has another queue now: waits for the turn there. What was sent to the old queue and what is sent to the new
     /// one have no order between them.
     pub(crate) async fn move_to(&mut self, job: &mut Job, queue: MessageQueue) -> Result<(), Box<Failure>> {

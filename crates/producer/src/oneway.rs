@@ -10,16 +10,16 @@ use crate::{
 pub(crate) fn start(plan: Plan, message: Message) -> Begun<()> {
     let kind = kind_of(&message);
     let mut job = Job::one(plan, message, kind);
-    let left = job.intercept().and_then(|()| job.ready_to_leave()).and_then(|ready| match ready {
-        Some(ready) => leave(&job, &ready),
-        None => Ok(false),
-    });
-    match left {
+    let ready = match job.intercept().and_then(|()| job.ready_to_leave()) {
+        Ok(ready) => ready,
+        Err(failure) => return Begun::Ended(Err(job.failed(failure))),
+    };
+    match ready.as_ref().map_or(Ok(false), |ready| leave(&job, ready)) {
         Ok(true) => {
             job.core.stats.succeeded(1, job.elapsed(), 1);
             Begun::Ended(Ok(()))
         }
-        Ok(false) => Begun::Running(Box::pin(slowly(job))),
+        Ok(false) => Begun::Running(Box::pin(slowly(job, ready))),
         Err(failure) => Begun::Ended(Err(job.failed(failure))),
     }
 }
@@ -32,8 +32,8 @@ fn leave(job: &Job, ready: &Ready) -> Result<bool, Box<Failure>> {
 }
 
 /// Waits for what is missing: a place in the window, a route, a connection.
-async fn slowly(mut job: Job) -> Result<(), SendError> {
-    match hand_over(&mut job).await {
+async fn slowly(mut job: Job, ready: Option<Ready>) -> Result<(), SendError> {
+    match hand_over(&mut job, ready).await {
         Ok(()) => {
             job.now = job.core.clock();
             job.core.stats.succeeded(1, job.elapsed(), 1);
@@ -44,8 +44,15 @@ async fn slowly(mut job: Job) -> Result<(), SendError> {
 }
 
 /// As a send, with one attempt and no answer.
-async fn hand_over(job: &mut Job) -> Result<(), Box<Failure>> {
-    let ready = job.ready().await?;
+async fn hand_over(job: &mut Job, ready: Option<Ready>) -> Result<(), Box<Failure>> {
+    let ready = match ready {
+        // Its queue may be fixed already.
+        Some(mut ready) => {
+            ready.enter(job).await?;
+            ready
+        }
+        None => job.ready().await?,
+    };
     let queue = queue_of(job, &ready)?;
     let left = job.attempts.deadline().saturating_sub(job.elapsed());
     job.core.stack.backend.send_oneway(ready.parts.request(job, queue, job.now, left)).await

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ferrocket::{Applied, ErrorKind, Message, producer::Compression};
+use ferrocket::{Applied, ErrorKind, Message, MessageQueue, producer::Compression};
 use ferrocket_testkit::{Call, Fault};
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use tokio::{task::JoinSet, time::Instant};
@@ -304,6 +304,25 @@ async fn r23_sends_that_find_no_place_in_the_window_are_told_so_with_the_options
         assert_eq!((producer.health().in_flight, producer.health().in_flight_bytes), (0, 0));
         assert_eq!(cluster.messages("Orders").len(), 1 + full, "what found no place was not sent");
     }
+}
+
+/// One-way sends to a certain queue, more at once than the connection has room for: the rest waits, and goes to that queue all the same.
+/// Seen to fail with a second look at where they go, behind the first one: 120 of 512 were there.
+#[tokio::test(start_paused = true)]
+async fn one_way_sends_that_wait_for_room_keep_their_queue() {
+    let cluster = brokers(1).topic("Many", 8).start().await.expect("it starts");
+    let (client, _) = connect(&cluster).await;
+    let producer = client.producer("shop").compression(Compression::off()).build().await.expect("it builds");
+    soon(producer.send(Message::new("Many", "first"))).await.expect("it is stored");
+    let queue = MessageQueue::new("Many", "broker-0", 5);
+    let body = Bytes::from(vec![b'x'; 128 << 10]);
+    let send = || producer.send_oneway(Message::new("Many", body.clone())).to_queue(&queue).into_future();
+    for sent in soon(join_all((0..512).map(|_| send()))).await {
+        sent.expect("it is handed over");
+    }
+    soon(cluster.until(|cluster| cluster.messages("Many").len() == 513)).await;
+    let there = cluster.messages("Many").iter().filter(|message| message.queue().id() == 5).count();
+    assert!(there >= 512, "{there} of 512 in their queue");
 }
 
 /// R-I10, R17: answers that come after their deadlines, when their slots have long been given to others. Seen to fail with a
