@@ -72,7 +72,7 @@ impl Buffered {
     }
 
     /// Counts what a pull is going to bring, until its answer has come.
-    pub(crate) fn expect(&self, messages: u32) -> Expected<'_> {
+    pub(crate) fn count_on(&self, messages: u32) -> Expected<'_> {
         let messages = messages as usize;
         let mut coming = self.coming.lock();
         coming.messages += messages;
@@ -80,7 +80,7 @@ impl Buffered {
     }
 
     /// What is on its way takes too long to count on it.
-    pub(crate) fn expect_nothing(&self) {
+    pub(crate) fn count_on_nothing(&self) {
         let mut coming = self.coming.lock();
         *coming = Coming { messages: 0, round: coming.round.wrapping_add(1) };
     }

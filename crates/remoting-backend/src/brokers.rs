@@ -107,10 +107,10 @@ impl Brokers {
 
     /// Where to send to.
     pub(crate) fn to_send(&self, name: &BrokerName) -> Option<Endpoint> {
-        self.brokers.read().get(name)?.endpoint.clone()
+        self.with_endpoint(name, |endpoint| Some(endpoint.clone()))
     }
 
-    /// Shows where to send to, without a clone.
+    /// Shows where to send to, without a clone. Nothing is learned of brokers meanwhile.
     pub(crate) fn with_endpoint<T>(&self, name: &BrokerName, show: impl FnOnce(&Endpoint) -> Option<T>) -> Option<T> {
         show(self.brokers.read().get(name)?.endpoint.as_ref()?)
     }

@@ -82,7 +82,7 @@ impl Entry {
         self.with_usable(Connection::clone)
     }
 
-    /// Shows the connection, without a clone.
+    /// Shows the connection, without a clone. The entry is locked meanwhile.
     pub(crate) fn with_usable<T>(&self, show: impl FnOnce(&Connection) -> T) -> Option<T> {
         let state = self.state.lock();
         state.connection.as_ref().filter(|connection| connection.is_usable()).map(show)

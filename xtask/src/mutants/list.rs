@@ -166,7 +166,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "silent-brokers-take-room",
         what: "what a silent broker was to bring counts for as long as its pulls take",
-        changes: &[change(ROOM, "                core.buffered.expect_nothing();\n", "")],
+        changes: &[change(ROOM, "                core.buffered.count_on_nothing();\n", "")],
         tests: &[Test::Named(
             "consumer_faults",
             "many_queues::what_a_silent_broker_does_not_bring_takes_no_room_from_the_other_one",

@@ -46,7 +46,7 @@ pub(super) async fn wait_for_room<'a>(core: &'a Core, queue: &Queue, likely: Opt
         // Not only when the pull is answered: the broker may hold it for long.
         queue.set_state(QueueState::Running);
     }
-    likely.map(|messages| core.buffered.expect(messages))
+    likely.map(|messages| core.buffered.count_on(messages))
 }
 
 /// Waits for its turn, and then for room. Returns whether there is some: who has something may not hold up those who have nothing.
@@ -65,7 +65,7 @@ async fn stand_in_line(core: &Core, queue: &Queue) -> bool {
             look_again = Instant::now() + ROOM_CHECK;
             if core.ready.is_empty() {
                 // As when a broker is away that has what is expected: handlers have waited long enough for it.
-                core.buffered.expect_nothing();
+                core.buffered.count_on_nothing();
             }
         }
     }
