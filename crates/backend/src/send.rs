@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ferrocket_model::{BrokerName, Group, MessageQueue, RecallHandle, SendStatus, TraceHint};
+use ferrocket_model::{BrokerName, Group, MessageQueue, RecallHandle, SendStatus, ShortText, TraceHint};
 use tokio::time::Instant;
 
 use crate::{BoxFuture, Outcome};
@@ -85,7 +85,7 @@ pub struct Sent {
     /// The offset in it; of the first message, for a batch.
     pub offset: Option<u64>,
     /// The broker's id; for a batch one per message, with commas between.
-    pub broker_message_id: Option<Box<str>>,
+    pub broker_message_id: Option<ShortText>,
     /// The transaction it belongs to.
     pub transaction_id: Option<Box<str>>,
     /// Takes a timer message back.

@@ -11,7 +11,7 @@ use ferrocket::{
 struct Audit;
 
 impl ProducerInterceptor for Audit {
-    fn before_send(&self, message: &mut Message, _: &SendContext) -> Result<(), BoxError> {
+    fn before_send(&self, message: &mut Message, _: &SendContext<'_>) -> Result<(), BoxError> {
         if message.topic() == "Forbidden" {
             return Err("policy forbids this topic".into()); // the send fails with ErrorKind::Rejected
         }
@@ -19,7 +19,7 @@ impl ProducerInterceptor for Audit {
         Ok(())
     }
 
-    fn after_send(&self, context: &SendContext, result: Option<Result<&SendReceipt, &SendError>>) {
+    fn after_send(&self, context: &SendContext<'_>, result: Option<Result<&SendReceipt, &SendError>>) {
         println!("{} {} {:?}", context.topic, context.message_id, result.map(|r| r.is_ok()));
     }
 

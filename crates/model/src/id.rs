@@ -21,6 +21,9 @@ pub struct IdGenerator {
     month: AtomicU64,
 }
 
+/// What an id has on a host with an IPv6 address.
+const LONGEST: usize = 56;
+
 /// What every month has at least.
 const SHORTEST_MONTH_MS: u64 = 28 * 24 * 3_600 * 1_000;
 
@@ -39,13 +42,8 @@ impl IdGenerator {
     }
 
     /// The next id. `now_ms` is the wall clock in Unix milliseconds.
+    #[allow(clippy::indexing_slicing, reason = "a prefix has 44 characters at most, and 12 follow")]
     pub fn next(&self, now_ms: u64) -> MessageId {
-        self.fresh(now_ms).to_message_id()
-    }
-
-    /// As [`next`](Self::next), without memory of its own.
-    #[allow(clippy::indexing_slicing, reason = "a prefix has 44 characters at most, and 12 follow: 56")]
-    pub fn fresh(&self, now_ms: u64) -> FreshId {
         let wanted = now_ms << 16;
         let before = self
             .last
@@ -53,7 +51,7 @@ impl IdGenerator {
             .unwrap_or(wanted);
         let stamp = wanted.max(before + 1);
         let (ms, counter) = (stamp >> 16, (stamp & 0xFFFF) as u16);
-        let mut text = [0u8; FreshId::LONGEST];
+        let mut text = [0u8; LONGEST];
         let length = self.prefix.len() + 12;
         text[..self.prefix.len()].copy_from_slice(self.prefix.as_bytes());
         let mut at = self.prefix.len();
@@ -63,7 +61,7 @@ impl IdGenerator {
             text[at + 1] = HEX[usize::from(byte & 15)];
             at += 2;
         }
-        FreshId { text, length: length as u8 }
+        std::str::from_utf8(&text[..length]).unwrap_or_default().into()
     }
 
     /// The calendar is asked only when the month may be another one.
@@ -75,41 +73,6 @@ impl IdGenerator {
         let start = month_start_ms(ms);
         self.month.store(start, Ordering::Relaxed);
         start
-    }
-}
-
-/// An id that was just given, in place. One-way sends need it on the wire only; who keeps it makes a [`MessageId`] of it.
-#[derive(Clone, Copy)]
-pub struct FreshId {
-    text: [u8; Self::LONGEST],
-    length: u8,
-}
-
-impl FreshId {
-    /// Of a host with an IPv6 address.
-    const LONGEST: usize = 56;
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        let text = self.text.get(..usize::from(self.length)).unwrap_or_default();
-        std::str::from_utf8(text).unwrap_or_default()
-    }
-
-    /// The id for those who keep it.
-    pub fn to_message_id(&self) -> MessageId {
-        self.as_str().into()
-    }
-}
-
-impl fmt::Debug for FreshId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("FreshId").field(&self.as_str()).finish()
-    }
-}
-
-impl fmt::Display for FreshId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

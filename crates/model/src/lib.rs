@@ -22,6 +22,7 @@ mod receipt;
 mod received;
 mod revocation;
 mod route;
+mod short_text;
 pub mod system;
 mod transaction;
 
@@ -32,7 +33,7 @@ pub use error::{
 };
 pub use filter::{Filter, FilterKind};
 pub use hash::{java_string_hash, java_string_order};
-pub use id::{FreshId, IdGenerator, OffsetId, UniqueIdParts, month_start_ms};
+pub use id::{IdGenerator, OffsetId, UniqueIdParts, month_start_ms};
 pub use message::{DeliveryTime, InvalidMessage, Message};
 pub use name::{Group, InvalidName, Topic};
 pub use namespace::Namespace;
@@ -42,4 +43,5 @@ pub use receipt::{MessageId, RecallHandle, ReceiptParts, SendReceipt, SendStatus
 pub use received::{NotARequest, ReceivedMessage, ReceivedParts, Reply, Source};
 pub use revocation::Revocation;
 pub use route::{Route, RouteBroker};
+pub use short_text::ShortText;
 pub use transaction::TransactionState;

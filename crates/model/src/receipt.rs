@@ -1,11 +1,11 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::{Attempt, Failure, MessageQueue, SetupError};
+use crate::{Attempt, Failure, MessageQueue, SetupError, ShortText};
 
 /// The id that the sending client gave a message; the same over all retries. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[doc(alias = "UNIQ_KEY")]
-pub struct MessageId(Arc<str>);
+pub struct MessageId(ShortText);
 
 impl MessageId {
     /// The id as text.
@@ -53,7 +53,7 @@ pub struct ReceiptParts {
     pub status: SendStatus,
     pub queue: Option<MessageQueue>,
     pub offset: Option<u64>,
-    pub broker_message_id: Option<Box<str>>,
+    pub broker_message_id: Option<ShortText>,
     pub transaction_id: Option<Box<str>>,
     pub recall_handle: Option<RecallHandle>,
     pub trace: Option<Box<TraceHint>>,

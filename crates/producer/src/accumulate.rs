@@ -148,10 +148,25 @@ fn wire_bytes(message: &Message) -> usize {
 struct Entry {
     message: Message,
     id: MessageId,
-    watches: Vec<Watch>,
+    watch: Watch,
     place: Place,
     queue: Option<MessageQueue>,
     done: oneshot::Sender<Result<SendReceipt, SendError>>,
+}
+
+/// The messages of an open batch.
+struct Entries {
+    core: Arc<Core>,
+    list: Vec<Entry>,
+}
+
+impl Drop for Entries {
+    /// Only with the runtime: whoever takes a batch takes its messages out.
+    fn drop(&mut self) {
+        for Entry { message, id, watch, .. } in &mut self.list {
+            watch.close(&self.core, message, id, None);
+        }
+    }
 }
 
 /// The open batches of one topic. Few: one per queue, tag and wait flag that is in use right now.
@@ -175,9 +190,9 @@ struct Open {
     bytes: usize,
     /// Of everything: what `max_message_bytes` is about.
     wire_bytes: usize,
-    entries: Vec<Entry>,
+    entries: Entries,
     /// Tells the batch's task to leave now.
-    leave: oneshot::Sender<Vec<Entry>>,
+    leave: oneshot::Sender<Entries>,
 }
 
 impl State {
@@ -199,7 +214,7 @@ impl Open {
 impl std::fmt::Debug for Open {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Open")
-            .field("messages", &self.entries.len())
+            .field("messages", &self.entries.list.len())
             .field("bytes", &self.bytes)
             .finish_non_exhaustive()
     }
@@ -246,7 +261,7 @@ fn join(
 ) -> oneshot::Receiver<Result<SendReceipt, SendError>> {
     let topic = core.topics.of(job.message.topic(), &core.stack.routes);
     let (done, receipt) = oneshot::channel();
-    let (message, id, watches) = job.into_member();
+    let (message, id, watch) = job.into_member();
     let (bytes, wire_bytes) = (message.body().len(), wire_bytes(&message));
     let Some(accumulator) = &core.accumulator else { return receipt };
     accumulator.held.fetch_add(bytes, Ordering::Relaxed);
@@ -269,7 +284,7 @@ fn join(
             waits_for_store: message.waits_for_store(),
             bytes: 0,
             wire_bytes: 0,
-            entries: Vec::with_capacity(32),
+            entries: Entries { core: core.clone(), list: Vec::with_capacity(32) },
             leave,
         });
         // Not tied to anybody: what was accepted is sent, also when its senders have gone.
@@ -279,7 +294,7 @@ fn join(
     let Some(open) = state.open.get_mut(at) else { return receipt };
     open.bytes += bytes;
     open.wire_bytes += wire_bytes;
-    open.entries.push(Entry { message, id, watches, place, queue, done });
+    open.entries.list.push(Entry { message, id, watch, place, queue, done });
     // Who had to wait for his place may come after the flush of a shutdown.
     if open.bytes > accumulator.options.max_bytes || core.is_closed() {
         state.leave(at);
@@ -288,7 +303,7 @@ fn join(
 }
 
 /// The task of one batch: waits until it is full or old enough, and sends it.
-async fn linger(core: Arc<Core>, topic: Arc<TopicState>, id: u64, mut full: oneshot::Receiver<Vec<Entry>>) {
+async fn linger(core: Arc<Core>, topic: Arc<TopicState>, id: u64, mut full: oneshot::Receiver<Entries>) {
     let Some(accumulator) = &core.accumulator else { return };
     let entries = match tokio::time::timeout(accumulator.options.timer(), &mut full).await {
         Ok(entries) => entries.ok(),
@@ -299,20 +314,24 @@ async fn linger(core: Arc<Core>, topic: Arc<TopicState>, id: u64, mut full: ones
         },
     };
     let Some(entries) = entries else { return };
-    let bytes = entries.iter().map(|entry| entry.message.body().len()).sum();
+    let bytes = entries.list.iter().map(|entry| entry.message.body().len()).sum();
     leave(&core, entries).await;
     accumulator.held.fetch_sub(bytes, Ordering::Relaxed);
 }
 
 /// Sends a batch, and tells everybody what became of his message.
-async fn leave(core: &Arc<Core>, entries: Vec<Entry>) {
+async fn leave(core: &Arc<Core>, mut entries: Entries) {
+    let entries = std::mem::take(&mut entries.list);
     let mut waiting = Vec::with_capacity(entries.len());
     let mut batch = Accumulated::default();
-    for Entry { message, id, watches, place, queue, done } in entries {
+    let is_watched = !core.options.interceptors.is_empty();
+    for Entry { message, id, watch, place, queue, done } in entries {
         waiting.push(done);
         batch.members.messages.push(message);
         batch.members.ids.push(id);
-        batch.watches.extend(watches);
+        if is_watched {
+            batch.members.watches.push(watch);
+        }
         batch.places.push(place);
         batch.queue = queue;
     }
@@ -340,14 +359,13 @@ async fn leave(core: &Arc<Core>, entries: Vec<Entry>) {
 #[derive(Default)]
 pub(crate) struct Accumulated {
     pub(crate) members: Members,
-    pub(crate) watches: Vec<Watch>,
     pub(crate) places: Vec<Place>,
     pub(crate) queue: Option<MessageQueue>,
 }
 
 impl OpenBatches {
     /// Takes a batch that is old enough.
-    fn take(&self, id: u64) -> Option<Vec<Entry>> {
+    fn take(&self, id: u64) -> Option<Entries> {
         let mut state = self.state.lock();
         let at = state.open.iter().position(|open| open.id == id)?;
         Some(state.open.swap_remove(at).entries)

@@ -1,11 +1,9 @@
 //! Several messages in one request, each with its own receipt.
 
-use std::sync::Arc;
-
 use ferrocket_backend::{BatchMessage, BoxFuture};
 use ferrocket_model::{
     Attempt, DeliveryTime, ErrorKind, Failure, InvalidMessage, Message, MessageId, ReceiptParts, SendReceipt,
-    properties,
+    ShortText, properties,
 };
 
 use crate::{
@@ -42,16 +40,14 @@ pub(crate) async fn run(mut job: Job) -> Result<Vec<SendReceipt>, SendError> {
 pub(crate) struct Members {
     pub(crate) messages: Vec<Message>,
     pub(crate) ids: Vec<MessageId>,
+    /// One per message, where there are interceptors; fewer, where one of them refused a message.
+    pub(crate) watches: Vec<Watch>,
 }
 
 impl Members {
     /// Shows the messages to interceptors, checks them, and gives each an id (PRO-BAT-01). Gives back the envelope, whose body is
     /// all of them.
-    #[expect(clippy::type_complexity, reason = "used once")]
-    pub(crate) fn wrap(
-        core: &Arc<Core>,
-        mut messages: Vec<Message>,
-    ) -> (Result<(Message, Self), (Box<Failure>, Vec<Message>)>, Vec<Watch>) {
+    pub(crate) fn wrap(core: &Core, mut messages: Vec<Message>) -> Result<(Message, Self), (Box<Failure>, Self)> {
         let began = core.clock();
         let born_ms = core.unix_ms(began);
         let ids: Vec<_> = messages.iter().map(|_| core.ids.next(born_ms)).collect();
@@ -59,16 +55,40 @@ impl Members {
         if !core.options.interceptors.is_empty() {
             watches.reserve_exact(messages.len());
             for (message, id) in messages.iter_mut().zip(&ids) {
-                if let Err(failure) = Watch::open(&mut watches, core, message, id.clone(), false, began) {
-                    return (Err((failure, messages)), watches);
+                let mut watch = Watch::default();
+                let shown = watch.open(core, message, id, false, began);
+                watches.push(watch);
+                if let Err(failure) = shown {
+                    return Err((failure, Self { messages, ids, watches }));
                 }
             }
         }
-        let wrapped = match envelope(core, &messages, &ids) {
-            Ok(envelope) => Ok((envelope, Self { messages, ids })),
-            Err(failure) => Err((failure, messages)),
-        };
-        (wrapped, watches)
+        match envelope(core, &messages, &ids) {
+            Ok(envelope) => Ok((envelope, Self { messages, ids, watches })),
+            Err(failure) => Err((failure, Self { messages, ids, watches })),
+        }
+    }
+
+    /// Shows interceptors what became of each message, which is `of` its place.
+    pub(crate) fn close<'a>(
+        &mut self,
+        core: &Core,
+        of: impl Fn(usize) -> Option<Result<&'a SendReceipt, &'a SendError>>,
+    ) {
+        for (place, watch) in self.watches.iter_mut().enumerate() {
+            if let (Some(message), Some(id)) = (self.messages.get(place), self.ids.get(place)) {
+                watch.close(core, message, id, of(place));
+            }
+        }
+    }
+
+    /// None of them was sent. Gives the messages back, once interceptors know.
+    pub(crate) fn failed(mut self, core: &Core, failure: Box<Failure>) -> SendError {
+        let error = SendError::new(failure, self.messages);
+        for ((watch, message), id) in self.watches.iter_mut().zip(error.messages()).zip(&self.ids) {
+            watch.close(core, message, id, Some(Err(&error)));
+        }
+        error
     }
 }
 
@@ -151,7 +171,7 @@ fn split(job: &mut Job, stored: Stored) -> Vec<SendReceipt> {
                 status: sent.status,
                 queue: Some(queue.clone()),
                 offset: sent.offset.map(|first| first + place),
-                broker_message_id: one.or_else(|| broker_ids.next()).map(Box::from),
+                broker_message_id: one.or_else(|| broker_ids.next()).map(ShortText::from),
                 transaction_id: None,
                 recall_handle: None,
                 trace: sent.trace.clone(),

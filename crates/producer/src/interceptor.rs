@@ -26,14 +26,14 @@ pub trait ProducerInterceptor: Send + Sync + 'static {
     /// # Errors
     ///
     /// An error (or a panic) refuses the send: it ends with `Rejected`, and nothing was sent.
-    fn before_send(&self, message: &mut Message, context: &SendContext) -> Result<(), BoxError> {
+    fn before_send(&self, message: &mut Message, context: &SendContext<'_>) -> Result<(), BoxError> {
         let _ = (message, context);
         Ok(())
     }
 
     /// Once per message for which [`before_send`](Self::before_send) ran. `None` when nobody knows what became of it: a one-way
     /// send, or one that was dropped.
-    fn after_send(&self, context: &SendContext, result: Option<Result<&SendReceipt, &SendError>>) {
+    fn after_send(&self, context: &SendContext<'_>, result: Option<Result<&SendReceipt, &SendError>>) {
         let _ = (context, result);
     }
 
@@ -47,29 +47,29 @@ impl<F> ProducerInterceptor for F
 where
     F: Fn(&mut Message) + Send + Sync + 'static,
 {
-    fn before_send(&self, message: &mut Message, _: &SendContext) -> Result<(), BoxError> {
+    fn before_send(&self, message: &mut Message, _: &SendContext<'_>) -> Result<(), BoxError> {
         self(message);
         Ok(())
     }
 }
 
-/// What an interceptor learns of a send.
-#[derive(Clone, Debug)]
+/// What an interceptor learns of a send. A view: clone of it what is to be kept.
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 #[doc(alias = "SendMessageContext")]
-pub struct SendContext {
+pub struct SendContext<'a> {
     /// The producer's group.
-    pub group: Group,
+    pub group: &'a Group,
     /// The topic.
-    pub topic: Topic,
+    pub topic: &'a Topic,
     /// The id that the message has.
-    pub message_id: MessageId,
+    pub message_id: &'a MessageId,
     /// The size of the body as given.
     pub body_bytes: usize,
     /// Its size as it is sent: less where it was compressed, which is known in [`after_send`](ProducerInterceptor::after_send).
     pub sent_bytes: usize,
     /// The properties in wire form, as interceptors left them.
-    properties: String,
+    properties: &'a str,
     /// When the broker is to hand it out.
     pub delivery: DeliveryTime,
     /// Whether it is a half message.
@@ -78,20 +78,20 @@ pub struct SendContext {
     pub started: Instant,
 }
 
-impl SendContext {
+impl<'a> SendContext<'a> {
     /// The tag, as interceptors left it; `None` in [`before_send`](ProducerInterceptor::before_send), which has the message.
-    pub fn tag(&self) -> Option<&str> {
+    pub fn tag(&self) -> Option<&'a str> {
         self.property(properties::name::TAGS)
     }
 
     /// The keys, blanks between them, as interceptors left them; `None` in `before_send`.
-    pub fn keys(&self) -> Option<&str> {
+    pub fn keys(&self) -> Option<&'a str> {
         self.property(properties::name::KEYS)
     }
 
     /// One property, as interceptors left it; `None` in `before_send`.
-    pub fn property(&self, name: &str) -> Option<&str> {
-        properties::find(&self.properties, name)
+    pub fn property(&self, name: &str) -> Option<&'a str> {
+        properties::find(self.properties, name)
     }
 }
 
@@ -125,53 +125,45 @@ pub struct TransactionEnd {
 /// The interceptors of a producer, in order.
 pub(crate) type Interceptors = Vec<Arc<dyn ProducerInterceptor>>;
 
-/// One message that interceptors have seen before it was sent, and are to see afterwards, however that ends.
+/// How many interceptors have seen a message before it was sent. They are to see the end, too, whatever it is: who keeps the message
+/// closes its watch, at the latest when he is dropped.
+#[derive(Debug, Default)]
 pub(crate) struct Watch {
-    core: Arc<Core>,
-    context: SendContext,
-    /// So many of them have seen it.
-    ran: usize,
-    is_open: bool,
+    /// So many of them wait for the end.
+    waiting: usize,
+    /// By the producer's clock.
+    began: Duration,
+    is_half: bool,
+    compressed_bytes: Option<usize>,
 }
 
 impl Watch {
-    /// Shows the message to every interceptor, until one refuses it. Those that have seen it see the end, too: the watch is put to the
-    /// others. `began` is by the producer's clock.
+    /// Shows the message to every interceptor, until one refuses it. `began` is by the producer's clock.
     pub(crate) fn open(
-        watches: &mut Vec<Self>,
-        core: &Arc<Core>,
+        &mut self,
+        core: &Core,
         message: &mut Message,
-        id: MessageId,
+        id: &MessageId,
         is_half: bool,
         began: Duration,
     ) -> Result<(), Box<Failure>> {
-        // Made where it stays: it is large.
-        if watches.capacity() == 0 {
-            *watches = Vec::with_capacity(1);
-        }
-        watches.push(Self::new(core, message, id, is_half, began));
-        watches.last_mut().map_or(Ok(()), |watch| watch.begin(message))
-    }
-
-    fn new(core: &Arc<Core>, message: &Message, id: MessageId, is_half: bool, began: Duration) -> Self {
+        (self.began, self.is_half) = (began, is_half);
+        // They may change the message meanwhile.
+        let topic = message.topic().clone();
         let context = SendContext {
-            group: core.group.clone(),
-            topic: message.topic().clone(),
+            group: &core.group,
+            topic: &topic,
             message_id: id,
             body_bytes: message.body().len(),
             sent_bytes: message.body().len(),
-            properties: String::new(),
+            properties: "",
             delivery: message.delivery(),
             is_half,
             started: core.moment(began).into_std(),
         };
-        Self { core: core.clone(), context, ran: 0, is_open: true }
-    }
-
-    fn begin(&mut self, message: &mut Message) -> Result<(), Box<Failure>> {
-        for interceptor in &self.core.options.interceptors {
-            self.ran += 1;
-            let seen = contain(|| interceptor.before_send(message, &self.context));
+        for interceptor in &core.options.interceptors {
+            self.waiting += 1;
+            let seen = contain(|| interceptor.before_send(message, &context));
             let refused = match seen {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => Failure::new(ErrorKind::Rejected, operation(message))
@@ -182,36 +174,42 @@ impl Watch {
             };
             return Err(Box::new(refused));
         }
-        self.context.properties = message.wire_properties().to_owned();
-        self.context.delivery = message.delivery();
         Ok(())
-    }
-
-    pub(crate) fn message_id(&self) -> MessageId {
-        self.context.message_id.clone()
     }
 
     /// The body was compressed.
     pub(crate) fn compressed(&mut self, bytes: usize) {
-        self.context.sent_bytes = bytes;
+        self.compressed_bytes = Some(bytes);
     }
 
-    /// Shows what became of it.
-    pub(crate) fn close(&mut self, result: Option<Result<&SendReceipt, &SendError>>) {
-        if !std::mem::replace(&mut self.is_open, false) {
+    /// Shows what became of the message to those who wait for it.
+    pub(crate) fn close(
+        &mut self,
+        core: &Core,
+        message: &Message,
+        id: &MessageId,
+        result: Option<Result<&SendReceipt, &SendError>>,
+    ) {
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting == 0 {
             return;
         }
-        for interceptor in self.core.options.interceptors.iter().take(self.ran) {
-            if let Err(panic) = contain(|| interceptor.after_send(&self.context, result)) {
+        let context = SendContext {
+            group: &core.group,
+            topic: message.topic(),
+            message_id: id,
+            body_bytes: message.body().len(),
+            sent_bytes: self.compressed_bytes.unwrap_or(message.body().len()),
+            properties: message.wire_properties(),
+            delivery: message.delivery(),
+            is_half: self.is_half,
+            started: core.moment(self.began).into_std(),
+        };
+        for interceptor in core.options.interceptors.iter().take(waiting) {
+            if let Err(panic) = contain(|| interceptor.after_send(&context, result)) {
                 tracing::warn!(%panic, "an interceptor panicked after a send");
             }
         }
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.close(None);
     }
 }
 

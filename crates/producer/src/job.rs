@@ -3,7 +3,7 @@ use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 use bytes::Bytes;
 use ferrocket_backend::{BodyEncoding, SendKind, SendRequest};
 use ferrocket_model::{
-    Applied, DeliveryTime, ErrorKind, Failure, FreshId, InvalidMessage, Message, MessageId, MessageQueue, Route,
+    Applied, DeliveryTime, ErrorKind, Failure, InvalidMessage, Message, MessageId, MessageQueue, Route,
     SendReceipt, properties,
 };
 
@@ -28,7 +28,7 @@ pub(crate) struct Job {
     /// The message, or the envelope of a batch.
     pub(crate) message: Message,
     pub(crate) kind: SendKind,
-    id: FreshId,
+    id: MessageId,
     born_ms: u64,
     pub(crate) target: Target,
     /// When it began, by the producer's clock.
@@ -36,8 +36,8 @@ pub(crate) struct Job {
     /// The producer's clock as it was read last. It is read again only after something was waited for.
     pub(crate) now: Duration,
     pub(crate) attempts: Attempts,
-    /// One per message, where there are interceptors.
-    watches: Vec<Watch>,
+    /// Of the message; those of a batch have their own.
+    watch: Watch,
     /// What most sends do not have.
     extra: Option<Box<Extra>>,
 }
@@ -79,27 +79,25 @@ impl Job {
         let timeout = timeout.unwrap_or(core.options.send_timeout);
         let attempts = Attempts::new(max_attempts.unwrap_or(core.options.retry.max_attempts), timeout);
         let born_ms = core.unix_ms(now);
-        let id = core.ids.fresh(born_ms);
-        Self { core, message, kind, id, born_ms, target, started: now, now, attempts, watches: Vec::new(), extra: None }
+        let id = core.ids.next(born_ms);
+        Self { core, message, kind, id, born_ms, target, started: now, now, attempts, watch: Watch::default(), extra: None }
     }
 
     /// A job of a batch.
     pub(crate) fn batch(plan: Plan, messages: Vec<Message>) -> Result<Self, SendError> {
-        let (wrapped, watches) = Members::wrap(&plan.core, messages);
-        match wrapped {
+        match Members::wrap(&plan.core, messages) {
             Ok((envelope, members)) => {
                 let mut job = Self::one(plan, envelope, SendKind::Batch);
                 job.extra().members = Some(members);
-                job.watches = watches;
                 Ok(job)
             }
-            Err((failure, messages)) => Err(refused(&plan.core, failure, messages, watches)),
+            Err((failure, members)) => Err(refused(&plan.core, failure, members)),
         }
     }
 
     /// A job of messages that have waited for each other: checked one by one, each with its place.
     pub(crate) fn accumulated(core: &Arc<Core>, batch: Accumulated) -> Result<Self, SendError> {
-        let Accumulated { members, watches, places, queue } = batch;
+        let Accumulated { members, places, queue } = batch;
         let plan = Plan {
             core: core.clone(),
             timeout: None,
@@ -108,24 +106,28 @@ impl Job {
         };
         let mut job = match batch::envelope(core, &members.messages, &members.ids) {
             Ok(envelope) => Self::one(plan, envelope, SendKind::Batch),
-            Err(failure) => return Err(refused(core, failure, members.messages, watches)),
+            Err(failure) => return Err(refused(core, failure, members)),
         };
         let extra = job.extra();
         extra.members = Some(members);
         extra.places = places;
-        job.watches = watches;
         Ok(job)
     }
 
     /// What joins a batch.
-    pub(crate) fn into_member(self) -> (Message, MessageId, Vec<Watch>) {
-        let id = self.message_id();
-        (self.message, id, self.watches)
+    pub(crate) fn into_member(mut self) -> (Message, MessageId, Watch) {
+        (self.take_message(), self.id.clone(), std::mem::take(&mut self.watch))
+    }
+
+    /// An empty one stays: what sees its own end cannot be taken apart.
+    fn take_message(&mut self) -> Message {
+        let empty = Message::new(self.message.topic(), Bytes::new());
+        std::mem::replace(&mut self.message, empty)
     }
 
     /// The id, for those who keep it.
     pub(crate) fn message_id(&self) -> MessageId {
-        self.watches.first().map_or_else(|| self.id.to_message_id(), Watch::message_id)
+        self.id.clone()
     }
 
     /// What most sends do not have.
@@ -142,8 +144,7 @@ impl Job {
     pub(crate) fn intercept(&mut self) -> Result<(), Box<Failure>> {
         if !self.core.options.interceptors.is_empty() {
             let is_half = self.kind == SendKind::Half;
-            let id = self.id.to_message_id();
-            return Watch::open(&mut self.watches, &self.core, &mut self.message, id, is_half, self.started);
+            return self.watch.open(&self.core, &mut self.message, &self.id, is_half, self.started);
         }
         Ok(())
     }
@@ -220,10 +221,7 @@ impl Job {
         drop(entrance);
         let (body, encoding) = if self.compresses() {
             let (body, encoding) = core.options.compression.apply(self.message.body()).await;
-            // It has one, or none.
-            for watch in &mut self.watches {
-                watch.compressed(body.len());
-            }
+            self.watch.compressed(body.len());
             (body, encoding)
         } else {
             (self.message.body().clone(), BodyEncoding::Plain)
@@ -265,8 +263,14 @@ impl Job {
         self.core.stats.succeeded(receipts.len(), took, self.attempts.made());
         topic.latencies.record(SendOutcome::Sent, took);
         tracing::trace!(message_id = %self.id, ?took, attempts = self.attempts.made(), "sent");
-        for (watch, receipt) in self.watches.iter_mut().zip(receipts) {
-            watch.close(Some(Ok(receipt)));
+        self.close(|place| receipts.get(place).map(Ok));
+    }
+
+    /// Shows interceptors what became of each message, which is `of` its place.
+    fn close<'a>(&mut self, of: impl Fn(usize) -> Option<Result<&'a SendReceipt, &'a SendError>>) {
+        match self.extra.as_mut().and_then(|extra| extra.members.as_mut()) {
+            Some(members) => members.close(&self.core, of),
+            None => self.watch.close(&self.core, &self.message, &self.id, of(0)),
         }
     }
 
@@ -276,28 +280,25 @@ impl Job {
             Applied::No => failure.applied(),
             worst => worst,
         };
-        let extra = self.extra.take().unwrap_or_default();
-        let messages = match extra.members {
-            Some(members) => members.messages,
-            None => vec![self.message],
-        };
-        self.core.stats.failed(messages.len(), applied == Applied::Unknown, self.attempts.made());
-        let failure = match messages.first() {
+        let members = self.extra.take().and_then(|extra| extra.members).unwrap_or_else(|| Members {
+            messages: vec![self.take_message()],
+            ids: vec![self.id.clone()],
+            watches: vec![std::mem::take(&mut self.watch)],
+        });
+        self.core.stats.failed(members.messages.len(), applied == Applied::Unknown, self.attempts.made());
+        let first = members.messages.first();
+        let failure = match first {
             Some(message) => failure.with_topic(message.topic()),
             None => *failure,
         };
         let elapsed = self.core.clock().saturating_sub(self.started);
-        if let Some(topic) = messages.first().and_then(|message| self.core.topics.known(message.topic())) {
+        if let Some(topic) = first.and_then(|message| self.core.topics.known(message.topic())) {
             let outcome = if applied == Applied::Unknown { SendOutcome::Unknown } else { SendOutcome::Failed };
             topic.latencies.record(outcome, elapsed);
         }
         tracing::debug!(message_id = %self.id, %failure, "a send failed");
         let failure = failure.with_applied(applied).with_attempts(self.attempts.records(|| None), elapsed);
-        let error = SendError::new(Box::new(failure), messages);
-        for mut watch in self.watches {
-            watch.close(Some(Err(&error)));
-        }
-        error
+        members.failed(&self.core, Box::new(failure))
     }
 
     /// What is left of the time.
@@ -378,6 +379,13 @@ impl Job {
     }
 }
 
+impl Drop for Job {
+    /// Nobody knows what became of a send that was given up.
+    fn drop(&mut self) {
+        self.close(|_| None);
+    }
+}
+
 impl Ready {
     /// Takes the place that it had no need of when it was to leave at once.
     pub(crate) async fn enter(&mut self, job: &mut Job) -> Result<(), Box<Failure>> {
@@ -427,13 +435,9 @@ impl Parts {
 }
 
 /// A batch that cannot be sent as it is.
-fn refused(core: &Core, failure: Box<Failure>, messages: Vec<Message>, watches: Vec<Watch>) -> SendError {
-    core.stats.failed(messages.len(), false, 1);
-    let error = SendError::new(failure, messages);
-    for mut watch in watches {
-        watch.close(Some(Err(&error)));
-    }
-    error
+fn refused(core: &Core, failure: Box<Failure>, members: Members) -> SendError {
+    core.stats.failed(members.messages.len(), false, 1);
+    members.failed(core, failure)
 }
 
 /// What is wrong with a message, as a failure of its send.

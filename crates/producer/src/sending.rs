@@ -25,6 +25,11 @@ impl SendError {
         (self.failure, self.messages)
     }
 
+    /// The message, or the whole batch.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
     /// The message (or the whole batch) again, ready for another try.
     pub fn into_messages(self) -> Vec<Message> {
         self.messages

@@ -152,7 +152,7 @@ impl Tracer {
 }
 
 impl ProducerInterceptor for Tracer {
-    fn after_send(&self, context: &SendContext, result: Option<Result<&SendReceipt, &SendError>>) {
+    fn after_send(&self, context: &SendContext<'_>, result: Option<Result<&SendReceipt, &SendError>>) {
         let Some(Ok(receipt)) = result else { return };
         if context.topic.as_str().starts_with(self.topic.as_str()) || !receipt.is_traced() {
             return;
@@ -235,7 +235,7 @@ fn store_host(broker_message_id: &str) -> String {
 }
 
 /// As Java has it (PRO-HOOK-02): a timer message is a normal one.
-fn kind(context: &SendContext) -> TraceKind {
+fn kind(context: &SendContext<'_>) -> TraceKind {
     let is_delayed = [name::DELAY, START_DELIVER_TIME].into_iter().any(|name| context.property(name).is_some());
     match context.is_half {
         _ if is_delayed => TraceKind::Delay,

@@ -346,7 +346,7 @@ async fn interceptors_see_each_message_once_before_and_once_after_and_may_refuse
         fn before_send(
             &self,
             message: &mut Message,
-            context: &ferrocket::producer::SendContext,
+            context: &ferrocket::producer::SendContext<'_>,
         ) -> Result<(), ferrocket::BoxError> {
             self.0.before.lock().push(context.message_id.to_string());
             message.set_property("seen-by", "watcher");
@@ -355,7 +355,7 @@ async fn interceptors_see_each_message_once_before_and_once_after_and_may_refuse
 
         fn after_send(
             &self,
-            context: &ferrocket::producer::SendContext,
+            context: &ferrocket::producer::SendContext<'_>,
             result: Option<Result<&ferrocket::SendReceipt, &ferrocket::SendError>>,
         ) {
             let what = match result {

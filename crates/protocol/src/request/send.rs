@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use ferrocket_model::{Group, Topic};
+use ferrocket_model::{Group, ShortText, Topic};
 
 use crate::{
     Command, DecodeError, FieldSink, FieldValue, ReadRequest, Request, RequestCode, Response, ResponseCode,
@@ -149,7 +149,7 @@ pub struct SendAnswer {
     /// `SUCCESS`, `FLUSH_DISK_TIMEOUT`, `SLAVE_NOT_AVAILABLE` or `FLUSH_SLAVE_TIMEOUT`.
     pub code: ResponseCode,
     /// The broker's id of the message; for a batch one per message, with commas between.
-    pub message_id: Box<str>,
+    pub message_id: ShortText,
     /// The queue that was used.
     pub queue_id: u32,
     /// The offset in it; of the first message, for a batch.
@@ -184,7 +184,7 @@ const DEFAULT_REGION: &str = "DefaultRegion";
 
 impl SendAnswer {
     /// An answer of a server.
-    pub fn new(code: ResponseCode, message_id: impl Into<Box<str>>, queue_id: u32, queue_offset: u64) -> Self {
+    pub fn new(code: ResponseCode, message_id: impl Into<ShortText>, queue_id: u32, queue_offset: u64) -> Self {
         Self {
             code,
             message_id: message_id.into(),
@@ -233,7 +233,7 @@ impl Response for SendAnswer {
             let (name, value) = item?;
             let text = |value: &[u8]| field::text(value).map(Box::from);
             match &*name {
-                b"msgId" => answer.message_id = text(&value)?,
+                b"msgId" => answer.message_id = field::text(&value)?.into(),
                 b"queueId" => queue_id = Some(field::read_value("queueId", &value)?),
                 b"queueOffset" => queue_offset = Some(field::read_value("queueOffset", &value)?),
                 b"transactionId" => answer.transaction_id = Some(text(&value)?),
