@@ -6,6 +6,7 @@ mod codes;
 #[path = "../common/mod.rs"]
 mod common;
 mod cuts;
+mod interceptors;
 mod ledger;
 mod order;
 mod outages;
