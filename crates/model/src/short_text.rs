@@ -3,6 +3,7 @@ use std::{
     fmt,
     hash::{Hash, Hasher},
     ops::Deref,
+    str::Utf8Error,
     sync::Arc,
 };
 
@@ -13,19 +14,32 @@ pub struct ShortText(Kept);
 
 #[derive(Clone)]
 enum Kept {
-    InPlace { length: u8, bytes: [u8; ShortText::IN_PLACE] },
+    InPlace { length: u8, text: Aligned },
     Shared(Arc<str>),
 }
 
+/// Whether bytes are UTF-8 is asked in a third of the time where they begin at a word.
+#[derive(Clone)]
+#[repr(align(8))]
+struct Aligned([u8; ShortText::IN_PLACE]);
+
 impl ShortText {
-    /// As many bytes fit beside the length into 40. Ids of hosts with an IPv4 address have 32.
-    pub const IN_PLACE: usize = 38;
+    /// `None` when there is no room. Bytes that are no UTF-8 read as an empty text.
+    #[inline]
+    fn in_place(bytes: &[u8]) -> Option<Self> {
+        let mut text = Aligned([0; Self::IN_PLACE]);
+        text.0.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(Self(Kept::InPlace { length: bytes.len() as u8, text }))
+    }
+
+    /// What ids have of hosts with an IPv4 address.
+    pub const IN_PLACE: usize = 32;
 
     /// The text.
     #[inline]
     pub fn as_str(&self) -> &str {
         match &self.0 {
-            Kept::InPlace { length, bytes } => {
+            Kept::InPlace { length, text: Aligned(bytes) } => {
                 let text = bytes.get(..usize::from(*length)).unwrap_or_default();
                 std::str::from_utf8(text).unwrap_or_default()
             }
@@ -37,14 +51,21 @@ impl ShortText {
 impl From<&str> for ShortText {
     #[inline]
     fn from(text: &str) -> Self {
-        let mut bytes = [0; Self::IN_PLACE];
-        match (bytes.get_mut(..text.len()), u8::try_from(text.len())) {
-            (Some(start), Ok(length)) => {
-                start.copy_from_slice(text.as_bytes());
-                Self(Kept::InPlace { length, bytes })
-            }
-            _ => Self(Kept::Shared(text.into())),
+        Self::in_place(text.as_bytes()).unwrap_or_else(|| Self(Kept::Shared(text.into())))
+    }
+}
+
+impl TryFrom<&[u8]> for ShortText {
+    type Error = Utf8Error;
+
+    #[inline]
+    fn try_from(bytes: &[u8]) -> Result<Self, Utf8Error> {
+        if let Some(short) = Self::in_place(bytes)
+            && short.len() == bytes.len()
+        {
+            return Ok(short);
         }
+        std::str::from_utf8(bytes).map(Self::from)
     }
 }
 
@@ -127,6 +148,17 @@ mod tests {
             before = short;
         }
         assert_eq!(format!("{before} {before:?}"), format!("{long} {long:?}"));
+    }
+
+    #[test]
+    fn bytes_are_taken_when_they_are_text_and_refused_otherwise() {
+        for text in ["", "short", "Ünïcödé", "7F00000142A918B4AAC20B6C8F5D0001", "7F00000142A918B4AAC20B6C8F5D0001-"]
+        {
+            assert_eq!(ShortText::try_from(text.as_bytes()).as_deref(), Ok(text));
+        }
+        for bytes in [&b"\xff"[..], b"Or\xc3", b"7F00000142A918B4AAC20B6C8F5D000\x80", &[b'x', 0x80].repeat(40)] {
+            assert_eq!(ShortText::try_from(bytes).ok(), None, "{bytes:?}");
+        }
     }
 
     #[test]

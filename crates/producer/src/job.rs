@@ -3,8 +3,8 @@ use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 use bytes::Bytes;
 use ferrocket_backend::{BodyEncoding, SendKind, SendRequest};
 use ferrocket_model::{
-    Applied, DeliveryTime, ErrorKind, Failure, InvalidMessage, Message, MessageId, MessageQueue, Route,
-    SendReceipt, properties,
+    Applied, DeliveryTime, ErrorKind, Failure, InvalidMessage, Message, MessageId, MessageQueue, Route, SendReceipt,
+    properties,
 };
 
 use crate::{
@@ -80,7 +80,19 @@ impl Job {
         let attempts = Attempts::new(max_attempts.unwrap_or(core.options.retry.max_attempts), timeout);
         let born_ms = core.unix_ms(now);
         let id = core.ids.next(born_ms);
-        Self { core, message, kind, id, born_ms, target, started: now, now, attempts, watch: Watch::default(), extra: None }
+        Self {
+            core,
+            message,
+            kind,
+            id,
+            born_ms,
+            target,
+            started: now,
+            now,
+            attempts,
+            watch: Watch::default(),
+            extra: None,
+        }
     }
 
     /// A job of a batch.

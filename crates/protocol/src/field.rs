@@ -1,6 +1,6 @@
 use std::{borrow::Cow, ops::Range};
 
-use ferrocket_model::{BrokerName, Group, Topic};
+use ferrocket_model::{BrokerName, Group, ShortText, Topic};
 
 use crate::{
     DecodeError, HeaderFormat,
@@ -41,6 +41,11 @@ pub trait FieldValue: Sized {
     const EXPECTED: &'static str;
     /// Reads the text of a field.
     fn from_text(text: &str) -> Option<Self>;
+    /// The value of a text that is nothing but digits: numbers are read without being text first.
+    fn from_digits(digits: u64) -> Option<Self> {
+        let _ = digits;
+        None
+    }
     /// Hands the field to a sink.
     fn write(&self, name: &'static str, sink: &mut dyn FieldSink);
 }
@@ -51,6 +56,9 @@ macro_rules! number_field {
             const EXPECTED: &'static str = $expected;
             fn from_text(text: &str) -> Option<Self> {
                 text.parse().ok()
+            }
+            fn from_digits(digits: u64) -> Option<Self> {
+                Self::try_from(digits).ok()
             }
             fn write(&self, name: &'static str, sink: &mut dyn FieldSink) {
                 // Java has no unsigned numbers: what does not fit is cut to its largest.
@@ -108,6 +116,12 @@ pub(crate) fn text(value: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(value).map_err(|_| DecodeError::Utf8("an ext field"))
 }
 
+/// The text of a field that is nearly always short.
+#[inline]
+pub(crate) fn short_text(value: &[u8]) -> Result<ShortText, DecodeError> {
+    ShortText::try_from(value).map_err(|_| DecodeError::Utf8("an ext field"))
+}
+
 /// Finds the fields of a header by their names; the last of several wins. Compiled once, and not once per header.
 pub(crate) fn pick<'a>(
     mut fields: Fields<'a>,
@@ -139,8 +153,23 @@ pub(crate) fn optional<T: FieldValue>(name: &'static str, value: Option<&[u8]>) 
 /// Reads one field as its type.
 #[inline]
 pub(crate) fn read_value<T: FieldValue>(name: &'static str, value: &[u8]) -> Result<T, DecodeError> {
+    if let Some(value) = digits(value).and_then(T::from_digits) {
+        return Ok(value);
+    }
     let text = text(value)?;
     T::from_text(text).ok_or_else(|| unreadable(name, text, T::EXPECTED))
+}
+
+/// A number of digits alone, and not more of them than always fit.
+#[inline]
+fn digits(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || value.len() > 19 {
+        return None;
+    }
+    value.iter().try_fold(0, |number: u64, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| number * 10 + u64::from(digit))
+    })
 }
 
 #[cold]

@@ -143,7 +143,7 @@ pub(crate) fn read(header: &[u8]) -> Result<JsonHead, DecodeError> {
     let mut scanner = Scanner::new(text);
     let mut head = JsonHead { language: Some(Language::Java), ..JsonHead::default() };
     scanner.expect(b'{', "a header should begin here")?;
-    let mut usual = USUAL.iter();
+    let mut usual = 0;
     if !scanner.take(b'}') {
         loop {
             match key(&mut scanner, &mut usual)? {
@@ -152,8 +152,15 @@ pub(crate) fn read(header: &[u8]) -> Result<JsonHead, DecodeError> {
                 Key::Flag => head.flag = int(&mut scanner)?,
                 Key::Version => head.version = int(&mut scanner)?,
                 Key::Language => {
-                    let value = scanner.value(1)?;
-                    head.language = language(scanner.range(value));
+                    // Every server of today, and our own.
+                    head.language = if scanner.literal(b"\"JAVA\"") {
+                        Some(Language::Java)
+                    } else if scanner.literal(b"\"RUST\"") {
+                        Some(Language::Rust)
+                    } else {
+                        let value = scanner.value(1)?;
+                        language(scanner.range(value))
+                    };
                 }
                 Key::Remark => head.remark = optional(&mut scanner)?,
                 Key::ExtFields => {
@@ -172,7 +179,9 @@ pub(crate) fn read(header: &[u8]) -> Result<JsonHead, DecodeError> {
                     }
                 }
                 Key::Other => {
-                    scanner.value(1)?;
+                    if !scanner.literal(b"\"JSON\"") {
+                        scanner.value(1)?;
+                    }
                 }
             }
             if scanner.take(b'}') {
@@ -188,18 +197,6 @@ pub(crate) fn read(header: &[u8]) -> Result<JsonHead, DecodeError> {
     Ok(head)
 }
 
-/// The keys of a header, in the order in which servers write them: that of their names.
-const USUAL: [(&[u8], Key); 8] = [
-    (b"\"code\":", Key::Code),
-    (b"\"extFields\":", Key::ExtFields),
-    (b"\"flag\":", Key::Flag),
-    (b"\"language\":", Key::Language),
-    (b"\"opaque\":", Key::Opaque),
-    (b"\"remark\":", Key::Remark),
-    (b"\"serializeTypeCurrentRPC\":", Key::Other),
-    (b"\"version\":", Key::Version),
-];
-
 /// The keys of a header.
 #[derive(Clone, Copy)]
 enum Key {
@@ -213,14 +210,31 @@ enum Key {
     Other,
 }
 
-/// Takes a key and its colon. It is looked for behind the one before it first.
+/// Takes a key and its colon. Servers write keys in the order of their names, so it is looked for from `usual` on, which is the place
+/// behind the one before it.
 #[inline]
-fn key(scanner: &mut Scanner<'_>, usual: &mut std::slice::Iter<'_, (&[u8], Key)>) -> Result<Key, DecodeError> {
-    for (text, key) in usual {
-        if scanner.literal(text) {
-            return Ok(*key);
+fn key(scanner: &mut Scanner<'_>, usual: &mut u8) -> Result<Key, DecodeError> {
+    loop {
+        let (stands, key) = match *usual {
+            0 => (scanner.literal(b"\"code\":"), Key::Code),
+            1 => (scanner.literal(b"\"extFields\":"), Key::ExtFields),
+            2 => (scanner.literal(b"\"flag\":"), Key::Flag),
+            3 => (scanner.literal(b"\"language\":"), Key::Language),
+            4 => (scanner.literal(b"\"opaque\":"), Key::Opaque),
+            5 => (scanner.literal(b"\"remark\":"), Key::Remark),
+            6 => (scanner.literal(b"\"serializeTypeCurrentRPC\":"), Key::Other),
+            7 => (scanner.literal(b"\"version\":"), Key::Version),
+            _ => return any_key(scanner),
+        };
+        *usual += 1;
+        if stands {
+            return Ok(key);
         }
     }
+}
+
+/// Takes a key and its colon, wherever it stands.
+fn any_key(scanner: &mut Scanner<'_>) -> Result<Key, DecodeError> {
     let key = scanner.string()?;
     scanner.expect(b':', "a colon should stand here")?;
     Ok(match key.text {
@@ -244,16 +258,14 @@ fn ext_fields(scanner: &mut Scanner<'_>, index: &mut FieldIndex) -> Result<Range
         return Ok(start..scanner.at);
     }
     for _ in 0..limits::MAX_EXT_FIELDS {
-        let name = scanner.skip_string()?;
-        scanner.expect(b':', "a colon should stand here")?;
-        if scanner.at_text() {
-            match (name, scanner.skip_string()?) {
-                (Some(name), Some(value)) => index.note(name, value),
-                _ => index.spill(),
+        match scanner.plain_field() {
+            Some((name, value)) => index.note(name, value),
+            None => {
+                index.spill();
+                scanner.skip_string()?;
+                scanner.expect(b':', "a colon should stand here")?;
+                if scanner.at_text() { scanner.skip_string()? } else { drop(scanner.value(2)?) }
             }
-        } else {
-            scanner.value(2)?;
-            index.spill();
         }
         if scanner.take(b'}') {
             return Ok(start..scanner.at);
@@ -289,11 +301,6 @@ fn int(scanner: &mut Scanner<'_>) -> Result<i32, DecodeError> {
 }
 
 fn language(value: &[u8]) -> Option<Language> {
-    match value {
-        b"\"JAVA\"" => return Some(Language::Java), // every server of today
-        b"\"RUST\"" => return Some(Language::Rust), // ourselves, in tests
-        _ => {}
-    }
     let text = std::str::from_utf8(value).ok()?;
     match text.trim_matches(['"', '\'']) {
         name if name.len() < text.len() => Language::from_name(name),

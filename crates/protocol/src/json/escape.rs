@@ -30,15 +30,15 @@ pub(crate) fn escape(text: &[u8], out: &mut [u8]) -> usize {
             }
         }
     }
-    // What is left is less than eight bytes: blanks fill it up.
     loop {
         let rest = text.get(read..).unwrap_or_default();
-        let mut chunk = [b' '; 8];
-        let Some(start) = chunk.get_mut(..rest.len()).filter(|_| !rest.is_empty()) else { return written };
-        start.copy_from_slice(rest);
-        let Some(slot) = out.get_mut(written..).and_then(|rest| rest.first_chunk_mut::<8>()) else { return written };
-        *slot = chunk;
-        match first_escaped(u64::from_le_bytes(chunk)) {
+        let (1..8, Some(slot)) = (rest.len(), out.get_mut(written..).and_then(|rest| rest.first_chunk_mut::<8>()))
+        else {
+            return written;
+        };
+        let word = filled_up(rest);
+        *slot = word.to_le_bytes();
+        match first_escaped(word) {
             None => return written + rest.len(),
             Some(clean) => {
                 written += clean;
@@ -48,6 +48,21 @@ pub(crate) fn escape(text: &[u8], out: &mut [u8]) -> usize {
             }
         }
     }
+}
+
+/// What is left at the end, less than eight bytes, with blanks behind it. Put together from pieces that may overlap, because a copy
+/// of so few bytes is dear.
+#[inline]
+fn filled_up(rest: &[u8]) -> u64 {
+    const BLANKS: u64 = 0x2020_2020_2020_2020;
+    let word = if let (Some(first), Some(last)) = (rest.first_chunk(), rest.last_chunk()) {
+        u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << ((rest.len() - 4) * 8)
+    } else if let (Some(first), Some(last)) = (rest.first_chunk(), rest.last_chunk()) {
+        u64::from(u16::from_le_bytes(*first)) | u64::from(u16::from_le_bytes(*last)) << ((rest.len() - 2) * 8)
+    } else {
+        rest.first().copied().map_or(0, u64::from)
+    };
+    word | BLANKS << (rest.len() * 8)
 }
 
 /// Which of eight bytes is the first one that JSON escapes.
@@ -63,33 +78,37 @@ fn first_escaped(word: u64) -> Option<usize> {
     (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
 }
 
+/// Writes what stands for a byte that is escaped, and says how long it is.
 #[inline]
 fn escape_byte(byte: u8, out: &mut [u8]) -> usize {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let short = match byte {
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
-        0..0x20 => {
-            if let Some(slot) = out.first_chunk_mut::<MAX_ESCAPED>() {
-                *slot = [
-                    b'\\',
-                    b'u',
-                    b'0',
-                    b'0',
-                    b'0' + (byte >> 4),
-                    HEX.get(usize::from(byte & 15)).copied().unwrap_or_default(),
-                ];
-            }
-            return MAX_ESCAPED;
-        }
-        quote => quote,
-    };
-    if let Some(slot) = out.first_chunk_mut::<2>() {
-        *slot = [b'\\', short];
+    let Some(&(text, length)) = ESCAPES.get(usize::from(byte)) else { return 0 };
+    if let Some(slot) = out.first_chunk_mut::<8>() {
+        *slot = text;
     }
-    2
+    usize::from(length)
 }
+
+/// What stands for each byte up to the backslash, and how long it is: stored whole, which is cheaper than to put it together. Properties
+/// have two bytes that are escaped in each pair.
+static ESCAPES: [([u8; 8], u8); b'\\' as usize + 1] = {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut all = [([0; 8], 0); b'\\' as usize + 1];
+    let mut byte = 0;
+    while byte < all.len() {
+        all[byte] = match byte as u8 {
+            b'\n' => (*b"\\n      ", 2),
+            b'\r' => (*b"\\r      ", 2),
+            b'\t' => (*b"\\t      ", 2),
+            control @ 0..0x20 => {
+                let [high, low] = [HEX[control as usize >> 4], HEX[control as usize & 15]];
+                ([b'\\', b'u', b'0', b'0', high, low, b' ', b' '], MAX_ESCAPED as u8)
+            }
+            other => ([b'\\', other, b' ', b' ', b' ', b' ', b' ', b' '], 2),
+        };
+        byte += 1;
+    }
+    all
+};
 
 /// The text of what stands between quotes.
 pub(super) fn unescape(text: &str) -> Result<String, DecodeError> {

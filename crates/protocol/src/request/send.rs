@@ -233,7 +233,7 @@ impl Response for SendAnswer {
             let (name, value) = item?;
             let text = |value: &[u8]| field::text(value).map(Box::from);
             match &*name {
-                b"msgId" => answer.message_id = field::text(&value)?.into(),
+                b"msgId" => answer.message_id = field::short_text(&value)?,
                 b"queueId" => queue_id = Some(field::read_value("queueId", &value)?),
                 b"queueOffset" => queue_offset = Some(field::read_value("queueOffset", &value)?),
                 b"transactionId" => answer.transaction_id = Some(text(&value)?),
