@@ -264,7 +264,11 @@ fn ext_fields(scanner: &mut Scanner<'_>, index: &mut FieldIndex) -> Result<Range
                 index.spill();
                 scanner.skip_string()?;
                 scanner.expect(b':', "a colon should stand here")?;
-                if scanner.at_text() { scanner.skip_string()? } else { drop(scanner.value(2)?) }
+                if scanner.at_text() {
+                    scanner.skip_string()?;
+                } else {
+                    scanner.value(2)?;
+                }
             }
         }
         if scanner.take(b'}') {

@@ -90,6 +90,7 @@ fn escape_byte(byte: u8, out: &mut [u8]) -> usize {
 
 /// What stands for each byte up to the backslash, and how long it is: stored whole, which is cheaper than to put it together. Properties
 /// have two bytes that are escaped in each pair.
+#[allow(clippy::indexing_slicing, reason = "done when this is compiled")]
 static ESCAPES: [([u8; 8], u8); b'\\' as usize + 1] = {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut all = [([0; 8], 0); b'\\' as usize + 1];
