@@ -45,6 +45,7 @@
 
 mod accumulate;
 mod attempt;
+mod auto_batch;
 mod batch;
 mod builder;
 mod checks;
@@ -69,7 +70,7 @@ mod wall_clock;
 mod window;
 mod wire_properties;
 
-pub use accumulate::AutoBatch;
+pub use auto_batch::AutoBatch;
 pub use builder::{FaultTolerance, ProducerBuilder};
 pub use compress::Compression;
 pub use ferrocket_model::{SendReceipt, SendStatus, TransactionState};
