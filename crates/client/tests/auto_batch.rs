@@ -127,3 +127,53 @@ async fn beyond_the_bytes_of_all_batches_together_messages_go_alone() {
     producer.send(Message::new("T", "again")).await.expect("it is stored");
     assert!(begun.elapsed() > Duration::from_millis(500), "{:?}", begun.elapsed());
 }
+
+/// The task of a batch lives where its first message was sent. Seen to fail, by waiting for ever, with batches that stay when their task
+/// ends.
+#[test]
+fn a_runtime_that_ends_takes_its_open_batches_with_it_and_everybody_is_told() {
+    let [main, other] = [(), ()].map(|()| tokio::runtime::Runtime::new().expect("a runtime"));
+    let ended = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (cluster, client, producer) = main.block_on(async {
+        let cluster = TestCluster::builder().topic("T", 1).start().await.expect("it starts");
+        let client = Client::connect(cluster.name_servers()).await.expect("it connects");
+        let late = AutoBatch::default().max_delay(Duration::from_secs(30));
+        let producer = client.producer("shop").auto_batch(late).interceptor(Ends(ended.clone()));
+        (cluster, client, producer.build().await.expect("it builds"))
+    });
+    let mut one = Box::pin(producer.send(Message::new("T", "one")));
+    assert!(other.block_on(async { futures::poll!(&mut one) }).is_pending());
+    let mut two = Box::pin(producer.send(Message::new("T", "two")));
+    assert!(main.block_on(async { futures::poll!(&mut two) }).is_pending());
+    drop(other);
+    for send in [one, two] {
+        let error = main.block_on(async { tokio::time::timeout(Duration::from_secs(10), send).await });
+        let error = error.expect("the batch is gone").expect_err("it was not sent");
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+    }
+    assert_eq!(*ended.lock().expect("no panic"), [true, true], "nobody knows what became of them");
+    // Others go on, with a batch of their own.
+    let mut three = Box::pin(producer.send(Message::new("T", "three")));
+    main.block_on(async {
+        assert!(futures::poll!(&mut three).is_pending());
+        client.shutdown().await.expect("it ends");
+        three.await.expect("it is flushed");
+    });
+    assert_eq!(cluster.messages("T").len(), 1);
+    drop(main);
+}
+
+/// Writes down whether nobody knows.
+struct Ends(std::sync::Arc<std::sync::Mutex<Vec<bool>>>);
+
+impl ferrocket::ProducerInterceptor for Ends {
+    fn after_send(
+        &self,
+        _: &ferrocket::producer::SendContext<'_>,
+        result: Option<Result<&ferrocket::SendReceipt, &ferrocket::SendError>>,
+    ) {
+        if !matches!(result, Some(Ok(_))) {
+            self.0.lock().expect("no panic").push(result.is_none());
+        }
+    }
+}

@@ -29,13 +29,13 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Accumulator {
     options: AutoBatch,
-    /// Bytes that wait or are on their way in batches.
-    held: Arc<AtomicUsize>,
+    /// Bytes of bodies that wait or are on their way in batches.
+    held: AtomicUsize,
 }
 
 impl Accumulator {
     pub(crate) fn new(options: AutoBatch) -> Self {
-        Self { options, held: Arc::default() }
+        Self { options, held: AtomicUsize::new(0) }
     }
 
     /// Whether a message joins a batch (PRO-ACC-01).
@@ -77,15 +77,35 @@ struct Entry {
     done: oneshot::Sender<Result<SendReceipt, SendError>>,
 }
 
-/// The messages of an open batch.
+/// The messages of one batch, while they wait and while they are on their way.
 struct Entries {
     core: Arc<Core>,
     list: Vec<Entry>,
+    /// Of bodies: what the options are about.
+    bytes: usize,
+}
+
+impl Entries {
+    fn new(core: &Arc<Core>) -> Self {
+        Self { core: core.clone(), list: Vec::with_capacity(32), bytes: 0 }
+    }
+
+    fn push(&mut self, entry: Entry) {
+        let bytes = entry.message.body().len();
+        self.bytes += bytes;
+        if let Some(accumulator) = &self.core.accumulator {
+            accumulator.held.fetch_add(bytes, Ordering::Relaxed);
+        }
+        self.list.push(entry);
+    }
 }
 
 impl Drop for Entries {
-    /// Only with the runtime: whoever takes a batch takes its messages out.
     fn drop(&mut self) {
+        if let Some(accumulator) = &self.core.accumulator {
+            accumulator.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+        // Those that were not sent: the runtime of their task has ended.
         for Entry { message, id, watch, .. } in &mut self.list {
             watch.close(&self.core, message, id, None);
         }
@@ -109,8 +129,6 @@ struct Open {
     queue: Option<MessageQueue>,
     tag: Option<Box<str>>,
     waits_for_store: bool,
-    /// Of bodies: what the options are about.
-    bytes: usize,
     /// Of everything: what `max_message_bytes` is about.
     wire_bytes: usize,
     entries: Entries,
@@ -119,10 +137,12 @@ struct Open {
 }
 
 impl State {
-    /// Sends a batch on its way: its task waits for this.
-    fn leave(&mut self, at: usize) {
+    /// Sends a batch on its way: its task waits for this. Gives it back if that task has ended with its runtime; let go of it when the
+    /// lock is free again, for interceptors are told.
+    #[must_use]
+    fn leave(&mut self, at: usize) -> Option<Entries> {
         let open = self.open.swap_remove(at);
-        drop(open.leave.send(open.entries));
+        open.leave.send(open.entries).err()
     }
 }
 
@@ -138,7 +158,7 @@ impl std::fmt::Debug for Open {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Open")
             .field("messages", &self.entries.list.len())
-            .field("bytes", &self.bytes)
+            .field("bytes", &self.entries.bytes)
             .finish_non_exhaustive()
     }
 }
@@ -184,17 +204,17 @@ fn join(
 ) -> oneshot::Receiver<Result<SendReceipt, SendError>> {
     let topic = core.topics.of(job.message.topic(), &core.stack.routes);
     let (done, receipt) = oneshot::channel();
-    let (message, id, watch) = job.into_member();
-    let (bytes, wire_bytes) = (message.body().len(), wire_bytes(&message));
     let Some(accumulator) = &core.accumulator else { return receipt };
-    accumulator.held.fetch_add(bytes, Ordering::Relaxed);
+    let wire_bytes = wire_bytes(&job.message);
+    // Both are for when the lock is free again.
+    let (mut unsent, mut opened) = (Vec::new(), None);
     let mut state = topic.batches.state.lock();
-    let mut known = state.open.iter().position(|open| open.takes(&message, queue.as_ref()));
+    let mut known = state.open.iter().position(|open| open.takes(&job.message, queue.as_ref()));
     let limit = core.options.max_message_bytes;
     // Properties count too, and brokers refuse what is larger: then the batch leaves without this message.
     let is_over = |at: &mut usize| state.open.get(*at).is_some_and(|open| open.wire_bytes + wire_bytes > limit);
     if let Some(at) = known.take_if(is_over) {
-        state.leave(at);
+        unsent.extend(state.leave(at));
     }
     let at = known.unwrap_or_else(|| {
         let (leave, full) = oneshot::channel();
@@ -203,52 +223,76 @@ fn join(
         state.open.push(Open {
             id,
             queue: queue.clone(),
-            tag: message.tag().map(Box::from),
-            waits_for_store: message.waits_for_store(),
-            bytes: 0,
+            tag: job.message.tag().map(Box::from),
+            waits_for_store: job.message.waits_for_store(),
             wire_bytes: 0,
-            entries: Entries { core: core.clone(), list: Vec::with_capacity(32) },
+            entries: Entries::new(core),
             leave,
         });
-        // Not tied to anybody: what was accepted is sent, also when its senders have gone.
-        drop(spawn(Box::pin(linger(core.clone(), topic.clone(), id, full))));
+        opened = Some((id, full));
         state.open.len() - 1
     });
-    let Some(open) = state.open.get_mut(at) else { return receipt };
-    open.bytes += bytes;
-    open.wire_bytes += wire_bytes;
-    open.entries.list.push(Entry { message, id, watch, place, queue, done });
-    // Who had to wait for his place may come after the flush of a shutdown.
-    if open.bytes > accumulator.options.max_bytes || core.is_closed() {
-        state.leave(at);
+    if let Some(open) = state.open.get_mut(at) {
+        let (message, id, watch) = job.into_member();
+        open.wire_bytes += wire_bytes;
+        open.entries.push(Entry { message, id, watch, place, queue, done });
+        // Who had to wait for his place may come after the flush of a shutdown.
+        if open.entries.bytes > accumulator.options.max_bytes || core.is_closed() {
+            unsent.extend(state.leave(at));
+        }
+    }
+    drop(state);
+    if let Some((id, full)) = opened {
+        // Not tied to anybody: what was accepted is sent, also when its senders have gone.
+        drop(spawn(Box::pin(linger(core.clone(), topic, id, full))));
     }
     receipt
 }
 
+/// A batch that a task waits with. When the task ends with its runtime, the batch does not stay: nobody would send it.
+struct Lingering {
+    topic: Arc<TopicState>,
+    id: u64,
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        drop(self.topic.batches.take(self.id));
+    }
+}
+
 /// The task of one batch: waits until it is full or old enough, and sends it.
-async fn linger(core: Arc<Core>, topic: Arc<TopicState>, id: u64, mut full: oneshot::Receiver<Entries>) {
-    let Some(accumulator) = &core.accumulator else { return };
-    let entries = match tokio::time::timeout(accumulator.options.timer(), &mut full).await {
-        Ok(entries) => entries.ok(),
-        Err(_) => match topic.batches.take(id) {
-            Some(entries) => Some(entries),
-            // It became full just now.
-            None => full.await.ok(),
-        },
-    };
-    let Some(entries) = entries else { return };
-    let bytes = entries.list.iter().map(|entry| entry.message.body().len()).sum();
-    leave(&core, entries).await;
-    accumulator.held.fetch_sub(bytes, Ordering::Relaxed);
+fn linger(
+    core: Arc<Core>,
+    topic: Arc<TopicState>,
+    id: u64,
+    mut full: oneshot::Receiver<Entries>,
+) -> impl Future<Output = ()> + Send {
+    // A task may end before it is polled.
+    let batch = Lingering { topic, id };
+    async move {
+        let Some(accumulator) = &core.accumulator else { return };
+        let entries = match tokio::time::timeout(accumulator.options.timer(), &mut full).await {
+            Ok(entries) => entries.ok(),
+            Err(_) => match batch.topic.batches.take(batch.id) {
+                Some(entries) => Some(entries),
+                // It became full just now.
+                None => full.await.ok(),
+            },
+        };
+        if let Some(entries) = entries {
+            leave(&core, entries).await;
+        }
+    }
 }
 
 /// Sends a batch, and tells everybody what became of his message.
 async fn leave(core: &Arc<Core>, mut entries: Entries) {
-    let entries = std::mem::take(&mut entries.list);
-    let mut waiting = Vec::with_capacity(entries.len());
+    let list = std::mem::take(&mut entries.list);
+    let mut waiting = Vec::with_capacity(list.len());
     let mut batch = Accumulated::default();
     let is_watched = !core.options.interceptors.is_empty();
-    for Entry { message, id, watch, place, queue, done } in entries {
+    for Entry { message, id, watch, place, queue, done } in list {
         waiting.push(done);
         batch.members.messages.push(message);
         batch.members.ids.push(id);
@@ -296,7 +340,8 @@ impl OpenBatches {
 
     /// Sends everything on its way.
     pub(crate) fn flush(&self) {
-        for open in self.state.lock().open.drain(..) {
+        let open = std::mem::take(&mut self.state.lock().open);
+        for open in open {
             drop(open.leave.send(open.entries));
         }
     }

@@ -32,7 +32,7 @@ pub trait ProducerInterceptor: Send + Sync + 'static {
     }
 
     /// Once per message for which [`before_send`](Self::before_send) ran. `None` when nobody knows what became of it: a one-way
-    /// send, or one that was dropped.
+    /// send, or one that was dropped. An error is that of the whole batch, where the message was in one, an automatic one included.
     fn after_send(&self, context: &SendContext<'_>, result: Option<Result<&SendReceipt, &SendError>>) {
         let _ = (context, result);
     }
@@ -53,7 +53,8 @@ where
     }
 }
 
-/// What an interceptor learns of a send. A view: clone of it what is to be kept.
+/// What an interceptor learns of a send: in [`after_send`](ProducerInterceptor::after_send), of the message as interceptors left it. A
+/// view: clone of it what is to be kept.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 #[doc(alias = "SendMessageContext")]
@@ -64,7 +65,7 @@ pub struct SendContext<'a> {
     pub topic: &'a Topic,
     /// The id that the message has.
     pub message_id: &'a MessageId,
-    /// The size of the body as given.
+    /// The size of the body.
     pub body_bytes: usize,
     /// Its size as it is sent: less where it was compressed, which is known in [`after_send`](ProducerInterceptor::after_send).
     pub sent_bytes: usize,
@@ -92,6 +93,11 @@ impl<'a> SendContext<'a> {
     /// One property, as interceptors left it; `None` in `before_send`.
     pub fn property(&self, name: &str) -> Option<&'a str> {
         properties::find(self.properties, name)
+    }
+
+    /// All properties, names and values, as interceptors left them; none in `before_send`.
+    pub fn properties(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        properties::pairs(self.properties)
     }
 }
 

@@ -292,7 +292,9 @@ impl Job {
             Applied::No => failure.applied(),
             worst => worst,
         };
-        let members = self.extra.take().and_then(|extra| extra.members).unwrap_or_else(|| Members {
+        // Its places are kept to the end: a shutdown waits until everybody knows.
+        let mut extra = self.extra.take();
+        let members = extra.as_mut().and_then(|extra| extra.members.take()).unwrap_or_else(|| Members {
             messages: vec![self.take_message()],
             ids: vec![self.id.clone()],
             watches: vec![std::mem::take(&mut self.watch)],

@@ -74,7 +74,9 @@ impl Topics {
 
     /// Sends all open batches on their way.
     pub(crate) fn flush(&self) {
-        for topic in self.topics.read().values() {
+        // Without the lock: interceptors may be told of what cannot be sent any more.
+        let topics: Vec<_> = self.topics.read().values().cloned().collect();
+        for topic in topics {
             topic.batches.flush();
         }
     }

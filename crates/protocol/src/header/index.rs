@@ -6,7 +6,7 @@ const PLACES: usize = 8;
 const SPILLED: u8 = u8::MAX;
 
 /// Where the ext fields of a header stand: noted while it is checked, so that nobody has to look for them a second time.
-/// Fields that need work (escapes, numbers, `null`) or find no place are not noted; then all of them are read anew.
+/// Fields that need work (blanks, escapes, numbers, `null`) or find no place are not noted; then all of them are read anew.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FieldIndex {
     count: u8,
