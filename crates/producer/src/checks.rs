@@ -97,7 +97,10 @@ async fn listen(
 async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) {
     let TransactionCheck { half, answer } = check;
     let (id, topic) = (half.id().clone(), half.topic().clone());
-    let Some(answer) = known(core, &id, answer).await else { return };
+    // An end that crosses the question is waited for: it has its own time.
+    if core.ended.has_ended(&id).await {
+        return undo_copy(core, &id, answer).await;
+    }
     let transaction_id = half.transaction_id().map(str::to_owned);
     let marks = [half.tag(), half.property(name::KEYS), half.property(name::MSG_REGION), half.broker_message_id()];
     let [tag, keys, region, broker_message_id] = marks.map(|text| text.map(str::to_owned));
@@ -109,7 +112,15 @@ async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) 
         }
     };
     // The sender may have ended it while the checker looked.
-    let Some(answer) = known(core, &id, answer).await else { return };
+    let mut end = None;
+    if state != TransactionState::Unknown {
+        match core.ended.begin(&id).await {
+            Ok(begun) => end = Some(begun),
+            Err(_) => return undo_copy(core, &id, answer).await,
+        }
+    } else if core.ended.has_ended(&id).await {
+        return undo_copy(core, &id, answer).await;
+    }
     transaction_ends(core, || TransactionEnd {
         group: core.group.clone(),
         topic,
@@ -123,32 +134,22 @@ async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) 
         from_check: true,
     });
     core.stats.checked();
-    let is_end = state != TransactionState::Unknown;
-    if is_end {
-        core.ended.begins(&id);
-    }
     let answered = answer(state).await;
-    if is_end {
-        core.ended.ends(&id, answered.is_ok());
+    if let (Some(end), Ok(())) = (end, &answered) {
+        end.confirm(state);
     }
     if let Err(failure) = answered {
         tracing::warn!(group = %core.group, message = %id, %failure, "the broker did not confirm the answer to its question");
     }
 }
 
-/// Deals with a question about a transaction that was ended here; gives back the answer's way otherwise. An end that crosses the
-/// question is waited for: it has its own time.
-async fn known(core: &Core, id: &MessageId, answer: CheckAnswer) -> Option<CheckAnswer> {
-    if !core.ended.has_ended(id).await {
-        return Some(answer);
-    }
-    // A copy of what has ended: to commit it would deliver the message twice.
+/// A broker asks about a transaction that has ended here: what it has is a copy, and to commit that would deliver the message twice.
+async fn undo_copy(core: &Core, id: &MessageId, answer: CheckAnswer) {
     tracing::debug!(group = %core.group, message = %id, "a broker asks about a transaction that has ended here");
     core.stats.checked();
     if let Err(failure) = answer(TransactionState::Rollback).await {
         tracing::debug!(group = %core.group, message = %id, %failure, "a copy of a half message stays; the broker asks again");
     }
-    None
 }
 
 async fn ask(checker: &dyn DynChecker, half: ferrocket_model::ReceivedMessage) -> Result<TransactionState, String> {

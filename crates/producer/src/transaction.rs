@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use ferrocket_backend::{BoxFuture, EndTransactionRequest, SendKind};
 use ferrocket_model::{
-    Blocking, BoxError, ErrorKind, Failure, Message, MessageId, MessageQueue, ReceivedMessage, SendReceipt,
+    Applied, Blocking, BoxError, ErrorKind, Failure, Message, MessageId, MessageQueue, ReceivedMessage, SendReceipt,
     TransactionState, operation_error,
     properties::{self, name},
 };
@@ -172,6 +172,16 @@ impl Transaction {
         Box::pin(async move {
             let Self { core, receipt, marks } = self;
             let topic = receipt.queue().map(MessageQueue::topic);
+            // A question of the broker that crosses this is not for the checker, and what the checker has ended is not ended again: a
+            // second commit would store the message twice. When this future is dropped the end is forgotten, and the checker decides.
+            let mut end = None;
+            if state != TransactionState::Unknown {
+                match core.ended.begin(receipt.message_id()).await {
+                    Ok(begun) => end = Some(begun),
+                    Err(before) if before == state => return Ok(()),
+                    Err(before) => return Err(ended_otherwise(&receipt, before, state)),
+                }
+            }
             interceptor::transaction_ends(&core, || TransactionEnd {
                 group: core.group.clone(),
                 topic: topic.cloned().unwrap_or_else(|| "".into()),
@@ -200,37 +210,23 @@ impl Transaction {
                 state,
                 timeout: core.stack.request_timeout,
             };
-            if state == TransactionState::Unknown {
-                return core
-                    .stack
-                    .backend
-                    .end_transaction(request)
-                    .await
-                    .map_err(|failure| TransactionError { failure });
-            }
-            // A question of the broker that crosses this is not for the checker. Also when this future is dropped: then the
-            // guard forgets it, and the checker decides.
-            let mut end = End { core: &core, id: receipt.message_id(), is_confirmed: false };
-            core.ended.begins(end.id);
             let ended = core.stack.backend.end_transaction(request).await;
-            end.is_confirmed = ended.is_ok();
-            drop(end);
+            if let (Some(end), Ok(())) = (end, &ended) {
+                end.confirm(state);
+            }
             ended.map_err(|failure| TransactionError { failure })
         })
     }
 }
 
-/// The end of a transaction under way.
-struct End<'a> {
-    core: &'a Core,
-    id: &'a MessageId,
-    is_confirmed: bool,
-}
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.core.ended.ends(self.id, self.is_confirmed);
-    }
+/// The checker was faster, and of another mind.
+fn ended_otherwise(receipt: &SendReceipt, before: TransactionState, state: TransactionState) -> TransactionError {
+    let verb = |state| if state == TransactionState::Commit { "commit" } else { "roll back" };
+    let failure = Failure::new(ErrorKind::Conflict, format!("{} transaction {}", verb(state), receipt.message_id()))
+        .with_detail(format!("a broker asked about it before, and the checker said to {} it", verb(before)))
+        .with_advice("the checker must say what the sender will do, or `Unknown` until that is certain")
+        .with_applied(Applied::No);
+    TransactionError { failure: Box::new(failure) }
 }
 
 impl std::fmt::Debug for Transaction {

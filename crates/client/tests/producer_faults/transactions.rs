@@ -216,6 +216,37 @@ async fn r26_a_question_that_crosses_the_end_neither_doubles_a_commit_nor_undoes
     }
 }
 
+/// R26, R-I2: the sender is slow, and the checker has ended its transaction before it does. Seen to fail, with the message stored twice,
+/// and with a rollback of what everybody can read that says "done", when ends of the checker are not looked at.
+#[tokio::test(start_paused = true)]
+async fn r26_an_end_that_comes_after_the_checkers_is_not_sent_again() {
+    use TransactionState::{Commit, Rollback};
+    for (checked, expected) in [(Commit, &["once"][..]), (Rollback, &[])] {
+        for state in [Commit, Rollback] {
+            let cluster = brokers(1).transaction_timeout(3_600 * SECOND).start().await.expect("it starts");
+            let (client, _) = connect(&cluster).await;
+            let (sender, asked) = producer(&client, checked, Duration::ZERO).await;
+            let half = soon(sender.begin(Message::new("Orders", "once"))).await.expect("it is kept");
+            assert_eq!(cluster.broker("broker-0").check_transactions_now(), 1);
+            soon(cluster.until(|cluster| cluster.broker("broker-0").open_transactions() == 0)).await;
+            let ended = soon(half.end(state)).await;
+            match ended {
+                Ok(()) => assert_eq!(state, checked),
+                Err(error) => {
+                    assert_ne!(state, checked, "{error}");
+                    assert_eq!((error.kind(), error.applied()), (ErrorKind::Conflict, Applied::No));
+                    assert!(error.to_string().contains("the checker said to"), "{error}");
+                }
+            }
+            tokio::time::sleep(10 * SECOND).await;
+            assert_eq!(
+                (visible(&cluster), asked.load(Ordering::SeqCst)),
+                (expected.iter().map(|s| s.to_string()).collect(), 1)
+            );
+        }
+    }
+}
+
 /// As many questions at once as allowed; the others wait for their turn. Seen to fail with one more than allowed.
 #[tokio::test(start_paused = true)]
 async fn no_more_questions_are_answered_at_once_than_allowed() {
