@@ -10,6 +10,7 @@ use crate::{
     job::Job,
     send,
     sending::{Plan, SendError},
+    topics::TopicState,
 };
 
 pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<Reply, SendError>> {
@@ -34,8 +35,8 @@ pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<R
         // From here on, so that a reply that overtakes the send's answer is not missed.
         let reply = core.stack.backend.expect_reply(&correlation);
         let stored = async {
-            make_known(&mut job).await?;
             let mut ready = job.ready().await?;
+            make_known(&mut job, &ready.topic).await;
             let stored = send::attempt(&mut job, &mut ready).await?;
             let (place, topic) = ready.into_place();
             Ok((stored, place, topic))
@@ -67,19 +68,15 @@ pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<R
 }
 
 /// Brokers push replies to clients that they know by heartbeats: those of a topic that is new here must learn of us first
-/// (PRO-REQ-01).
-async fn make_known(job: &mut Job) -> Result<(), Box<Failure>> {
-    let core = job.core.clone();
-    let topic = job.message.topic().clone();
-    if core.topics.known(&topic).is_some_and(|known| known.route().is_some()) {
-        return Ok(());
-    }
+/// (PRO-REQ-01). Once for all requests of a topic, and for half of the time at most: a broker that is silent now is told with the next
+/// heartbeat, and must not hold up those that are sent to others.
+async fn make_known(job: &mut Job, topic: &TopicState) {
     let left = job.left();
-    core.stack.routes.route(&topic, Some(core.options.new_topic_queues), left).await?;
-    let left = job.left();
-    // A broker that cannot be told now is told with the next heartbeat.
-    let _ = tokio::time::timeout(left, core.stack.backend.announce()).await;
-    Ok(())
+    let announced = topic.announced.get_or_init(|| async {
+        let _ = tokio::time::timeout(left / 2, job.core.stack.backend.announce()).await;
+    });
+    let _ = tokio::time::timeout(left, announced).await;
+    job.now = job.core.clock();
 }
 
 /// A random UUID, as Java makes one.

@@ -4,6 +4,7 @@ use ferrocket_model::{BrokerName, MessageQueue, Route, Topic};
 use ferrocket_route::{QueueChooser, RouteTable, RouteView};
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::OnceCell;
 
 use crate::{
     accumulate::OpenBatches,
@@ -28,6 +29,8 @@ pub(crate) struct TopicState {
     pub(crate) order: Order,
     pub(crate) batches: OpenBatches,
     pub(crate) latencies: TopicLatencies,
+    /// Brokers were told of us for the sake of a request's reply.
+    pub(crate) announced: OnceCell<()>,
 }
 
 impl Topics {
@@ -49,6 +52,7 @@ impl Topics {
                 order: Order::default(),
                 batches: OpenBatches::default(),
                 latencies: TopicLatencies::default(),
+                announced: OnceCell::new(),
             })
         };
         topics.entry(topic.clone()).or_insert_with(new).clone()

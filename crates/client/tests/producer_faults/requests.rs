@@ -127,3 +127,42 @@ async fn r22_a_shutdown_waits_for_replies_until_its_deadline() {
         }
     }
 }
+
+/// R2: brokers learn of an asker before its first request of a topic, and one that does not answer holds up nobody else. Seen to fail, by a
+/// request whose time was over before it was sent, when that may take all of it.
+#[tokio::test(start_paused = true)]
+async fn r2_a_silent_broker_does_not_hold_up_first_requests_to_others() {
+    let cluster = brokers(2).topic("Orders", 1).start().await.expect("it starts");
+    let (client, _) = connect(&cluster).await;
+    let asking = client.producer("asking").build().await.expect("it builds");
+    let silent = cluster.fault(Fault::on(Call::Heartbeat).on_broker("broker-1").drop_request());
+    let queue = soon(client.queues("Orders")).await.expect("it is there").remove(0);
+    assert_eq!(queue.broker(), "broker-0");
+    let asked = (0..20).map(|_| asking.request(question("hello", 0, 0)).to_queue(&queue));
+    for asked in soon(join_all(asked)).await {
+        let error = asked.expect_err("nobody replies");
+        assert_eq!((error.kind(), error.applied()), (ErrorKind::NoReply, Applied::Yes), "{error}");
+    }
+    assert_eq!(cluster.messages("Orders").len(), 20);
+    drop(silent);
+}
+
+/// Seen to fail with a heartbeat per request.
+#[tokio::test(start_paused = true)]
+async fn first_requests_of_a_topic_tell_each_broker_once_and_those_that_cannot_be_sent_ask_nobody() {
+    let cluster = brokers(2).start().await.expect("it starts");
+    let (client, _) = connect(&cluster).await;
+    let asking = client.producer("asking").build().await.expect("it builds");
+    let traffic = || [Call::Heartbeat, Call::Route].map(|call| cluster.requests(call));
+    let before = traffic();
+    let error = soon(asking.request(Message::new("Orders", ""))).await.expect_err("there is nothing in it");
+    assert_eq!((error.kind(), traffic()), (ErrorKind::InvalidArgument, before), "{error}");
+    let asked = join_all((0..50).map(|_| asking.request(question("hello", 0, 0))));
+    // Later, when replies are missed, brokers are told anew.
+    let asked = tokio::time::timeout(SECOND, asked).await;
+    assert!(asked.is_err(), "nobody replies");
+    assert_eq!(cluster.messages("Orders").len(), 50);
+    let [beats, _] = traffic();
+    // One for the requests, and one of the client, which has learned of brokers.
+    assert!(beats - before[0] <= 2 * 2, "{beats} after {}", before[0]);
+}
