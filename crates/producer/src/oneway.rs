@@ -1,9 +1,12 @@
-use ferrocket_model::{Failure, Message, MessageQueue};
+use std::{sync::Arc, time::Duration};
+
+use ferrocket_model::{BrokerName, ErrorKind, Failure, Message, MessageQueue, Topic};
 
 use crate::{
+    core::Core,
     job::{Job, Ready},
     queue,
-    send::kind_of,
+    send::{self, kind_of},
     sending::{Begun, Plan, SendError},
 };
 
@@ -55,7 +58,20 @@ async fn hand_over(job: &mut Job, ready: Option<Ready>) -> Result<(), Box<Failur
     };
     let queue = queue_of(job, &ready)?;
     let left = job.attempts.deadline().saturating_sub(job.elapsed());
-    job.core.stack.backend.send_oneway(ready.parts.request(job, queue, job.now, left)).await
+    let handed_over = job.core.stack.backend.send_oneway(ready.parts.request(job, queue, job.now, left)).await;
+    if let Err(failure) = &handed_over {
+        learn_from(&job.core, job.message.topic(), queue.broker(), failure, left / 2).await;
+    }
+    handed_over
+}
+
+/// There is no second attempt, but the next send should know.
+async fn learn_from(core: &Arc<Core>, topic: &Topic, broker: &BrokerName, failure: &Failure, patience: Duration) {
+    send::record_fault(core, broker, failure, core.clock());
+    if failure.kind() == ErrorKind::BrokerUnreachable {
+        // Whatever it says: the route may be wrong, or the broker is away.
+        let _ = tokio::time::timeout(patience, core.stack.routes.refresh(topic)).await;
+    }
 }
 
 fn queue_of<'a>(job: &Job, ready: &'a Ready) -> Result<&'a MessageQueue, Box<Failure>> {

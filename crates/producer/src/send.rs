@@ -152,7 +152,8 @@ async fn again(
     Ok(())
 }
 
-fn record_fault(core: &Arc<Core>, broker: &BrokerName, failure: &Failure, now: Duration) {
+/// What a failure says about its broker.
+pub(crate) fn record_fault(core: &Arc<Core>, broker: &BrokerName, failure: &Failure, now: Duration) {
     core.with_faults(|faults| match failure.kind() {
         ErrorKind::BrokerUnreachable => {
             faults.unreachable(broker, now);

@@ -56,6 +56,41 @@ async fn r4_after_a_restart_sends_succeed_within_a_second_and_nothing_that_was_s
     assert!(stored > 300, "{stored} stored");
 }
 
+/// R4, R6, R23: a producer that sends one-way only learns of brokers, too. Seen to fail, with 12 sends lost, when the
+/// failure of a one-way send says nothing to anybody.
+#[tokio::test(start_paused = true)]
+async fn r6_one_way_sends_avoid_a_broker_that_is_away_and_find_it_where_it_is_back() {
+    let cluster = brokers(2).topic("Orders", 4).start().await.expect("it starts");
+    let (client, _) = connect(&cluster).await;
+    let producer = client.producer("shop").build().await.expect("it builds");
+    let send = || soon(producer.send_oneway(Message::new("Orders", "x")));
+    for _ in 0..8 {
+        send().await.expect("it is handed over");
+    }
+    let on_broker_1 = || {
+        let messages = cluster.messages("Orders");
+        messages.iter().filter(|message| message.queue().broker().as_str() == "broker-1").count()
+    };
+    soon(cluster.until(|_| on_broker_1() == 4)).await;
+    cluster.broker("broker-1").stop();
+    let mut lost = 0;
+    for _ in 0..40 {
+        tokio::time::sleep(SECOND / 100).await;
+        if let Err(error) = send().await {
+            assert_eq!(error.kind(), ErrorKind::BrokerUnreachable, "{error}");
+            lost += 1;
+        }
+    }
+    assert!(lost <= 2, "{lost} of 40 went to the broker that is away");
+    soon(cluster.broker("broker-1").restart()).await.expect("it starts");
+    let began = Instant::now();
+    while on_broker_1() == 4 {
+        assert!(began.elapsed() < 2 * SECOND, "it is back");
+        let _ = send().await;
+        tokio::time::sleep(SECOND / 20).await;
+    }
+}
+
 /// R6, R-I7: a broker that moved, while the other one stands. Seen to fail when neither a failed attempt nor the
 /// detector looked the route up again.
 #[tokio::test(start_paused = true)]
