@@ -125,6 +125,11 @@ pub trait Sends {
     /// Looks whether a broker can be reached, within this time. Sends nothing that it would have to store.
     fn probe<'a>(&'a self, broker: &'a BrokerName, timeout: Duration) -> BoxFuture<'a, Probed>;
 
+    /// What the transport adds to the properties of a message, at most. Their size is limited as a whole.
+    fn added_property_bytes(&self) -> usize {
+        0
+    }
+
     /// The body of a batch, as [`send`](Self::send) takes it. Its size counts against the limit of messages.
     fn encode_batch(&self, messages: &[BatchMessage<'_>]) -> Bytes;
 

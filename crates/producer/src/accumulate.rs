@@ -57,14 +57,16 @@ impl Accumulator {
             && !message.is_reply()
             && !message.topic().is_retry()
             && message.delivery() == DeliveryTime::Now
-            && message.wire_properties().len() + wire_properties::ADDED_BYTES <= properties::MAX_BYTES
-            && wire_bytes(message) <= core.options.max_message_bytes
+            && message.wire_properties().len() + wire_properties::ADDED_BYTES + core.added_property_bytes
+                <= properties::MAX_BYTES
+            && wire_bytes(core, message) <= core.options.max_message_bytes
     }
 }
 
 /// What a message takes in a batch, at most: lengths, flag and checksum are 22 bytes.
-fn wire_bytes(message: &Message) -> usize {
-    22 + message.body().len() + message.wire_properties().len() + wire_properties::ADDED_BYTES
+fn wire_bytes(core: &Core, message: &Message) -> usize {
+    let properties = message.wire_properties().len() + wire_properties::ADDED_BYTES + core.added_property_bytes;
+    22 + message.body().len() + properties
 }
 
 /// A message of an open batch.
@@ -205,7 +207,7 @@ fn join(
     let topic = core.topics.of(job.message.topic(), &core.stack.routes);
     let (done, receipt) = oneshot::channel();
     let Some(accumulator) = &core.accumulator else { return receipt };
-    let wire_bytes = wire_bytes(&job.message);
+    let wire_bytes = wire_bytes(core, &job.message);
     // Both are for when the lock is free again.
     let (mut unsent, mut opened) = (Vec::new(), None);
     let mut state = topic.batches.state.lock();

@@ -124,7 +124,7 @@ pub(crate) fn envelope(core: &Core, messages: &[Message], ids: &[MessageId]) -> 
     for (place, (message, id)) in messages.iter().zip(ids).enumerate() {
         let start = text.len();
         wire_properties::push(message, id.as_str(), &mut text);
-        let bytes = text.len() - start;
+        let bytes = text.len() - start + core.added_property_bytes;
         if bytes > properties::MAX_BYTES {
             let invalid = InvalidMessage::PropertiesTooLong { bytes };
             return Err(refused(format!("message {} of {}: {invalid}", place + 1, messages.len())));

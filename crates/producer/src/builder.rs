@@ -76,6 +76,8 @@ pub struct ProducerBuilder {
     topics: Vec<Topic>,
     send_timeout: Duration,
     retry: RetryPolicy,
+    /// As the user said, if he did.
+    attempt_timeout: Option<Duration>,
     max_message_bytes: usize,
     compression: Compression,
     max_in_flight: usize,
@@ -102,6 +104,7 @@ impl ProducerBuilder {
                 retry_not_ok: false,
                 retry_codes: Vec::new(),
             },
+            attempt_timeout: None,
             max_message_bytes: 4 << 20,
             compression: Compression::default(),
             max_in_flight: 1024,
@@ -131,7 +134,7 @@ impl ProducerBuilder {
     /// The time of one attempt that others may follow. Default: 2 s. (Off in Java, where a dead first broker eats the whole time.)
     #[doc(alias = "sendMsgMaxTimeoutPerRequest")]
     pub fn attempt_timeout(mut self, each: Duration) -> Self {
-        self.retry.attempt_timeout = each;
+        self.attempt_timeout = Some(each);
         self
     }
 
@@ -266,7 +269,7 @@ impl ProducerBuilder {
         let window = Window::new(self.max_in_flight, self.max_in_flight_bytes);
         let options = Options {
             send_timeout: self.send_timeout,
-            retry: self.retry,
+            retry: RetryPolicy { attempt_timeout: self.attempt_timeout.unwrap_or(ATTEMPT_TIMEOUT), ..self.retry },
             max_message_bytes: self.max_message_bytes,
             compression: self.compression,
             new_topic_queues: self.new_topic_queues,
@@ -310,11 +313,10 @@ impl ProducerBuilder {
         if self.send_timeout.is_zero() {
             return wrong("send_timeout", "0 leaves no time to send".to_owned());
         }
-        let attempt = self.retry.attempt_timeout;
-        if attempt.is_zero() {
+        if self.attempt_timeout.is_some_and(|attempt| attempt.is_zero()) {
             return wrong("attempt_timeout", "0 leaves no time for an attempt".to_owned());
         }
-        if attempt > self.send_timeout && attempt != ATTEMPT_TIMEOUT {
+        if let Some(attempt) = self.attempt_timeout.filter(|attempt| *attempt > self.send_timeout) {
             let total = self.send_timeout;
             return wrong(
                 "attempt_timeout",

@@ -104,7 +104,12 @@ async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) 
     let transaction_id = half.transaction_id().map(str::to_owned);
     let marks = [half.tag(), half.property(name::KEYS), half.property(name::MSG_REGION), half.broker_message_id()];
     let [tag, keys, region, broker_message_id] = marks.map(|text| text.map(str::to_owned));
-    let state = match ask(checker, half).await {
+    // A body that cannot be unpacked is not the message that was sent: nobody can decide by it.
+    let asked = match half.defect() {
+        Some(defect) => Err(format!("the half message cannot be read: {defect}")),
+        None => ask(checker, half).await,
+    };
+    let state = match asked {
         Ok(state) => state,
         Err(problem) => {
             tracing::warn!(group = %core.group, message = %id, problem, "a transaction stays open; the broker asks again");

@@ -35,6 +35,8 @@ pub(crate) type Selector = dyn Fn(&[MessageQueue], &Message) -> Option<usize> + 
 pub(crate) struct Core {
     pub(crate) stack: Stack,
     pub(crate) group: Group,
+    /// By the transport, to each message.
+    pub(crate) added_property_bytes: usize,
     pub(crate) options: Options,
     pub(crate) window: Window,
     pub(crate) ids: IdGenerator,
@@ -83,7 +85,9 @@ impl Core {
             .and_then(|ip| ip.trim_matches(['[', ']']).parse::<IpAddr>().ok());
         let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let process_id = (std::process::id() & 0xFFFF) as u16;
+        let added_property_bytes = stack.backend.added_property_bytes();
         Self {
+            added_property_bytes,
             stack,
             group,
             options,

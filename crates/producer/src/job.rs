@@ -262,8 +262,9 @@ impl Job {
         // An envelope has no id: 4.9 brokers append its properties to those of each message, and the last id would win.
         let id = if self.kind == SendKind::Batch { "" } else { self.id.as_str() };
         let properties = wire_properties::of(&self.message, id, more);
-        if properties.len() > properties::MAX_BYTES {
-            let invalid = InvalidMessage::PropertiesTooLong { bytes: properties.len() };
+        let bytes = properties.len() + self.core.added_property_bytes;
+        if bytes > properties::MAX_BYTES {
+            let invalid = InvalidMessage::PropertiesTooLong { bytes };
             return Err(invalid_message(&self.message, invalid));
         }
         Ok(Parts { properties, body, encoding })

@@ -33,6 +33,11 @@ impl Sends for RemotingBackend {
         })
     }
 
+    /// In a namespace of the first kind: its name, and once more before the group of a half message.
+    fn added_property_bytes(&self) -> usize {
+        self.shared.names.namespace().map_or(0, |namespace| name::INSTANCE_ID.len() + 2 * namespace.len() + 3)
+    }
+
     fn encode_batch(&self, messages: &[BatchMessage<'_>]) -> Bytes {
         // Room for what frames a record, and for the namespace; without it a large body is copied again and again as it grows.
         let bytes = messages.iter().map(|message| message.body.len() + message.properties.len() + 64).sum();

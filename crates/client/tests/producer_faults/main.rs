@@ -10,6 +10,7 @@ mod interceptors;
 mod ledger;
 mod order;
 mod outages;
+mod refusals;
 mod requests;
 mod shutdown;
 mod transactions;
