@@ -27,7 +27,10 @@ pub(crate) async fn run(mut job: Job) -> Result<Vec<SendReceipt>, SendError> {
     };
     match send::attempt(&mut job, &mut ready).await {
         Ok(stored) => {
-            let receipts = split(&mut job, stored);
+            let took = job.elapsed();
+            let attempts = job.attempts.records(|| Some(Attempt::succeeded(stored.queue.broker().clone(), took)));
+            let ids = job.members().map_or(&[][..], |members| &members.ids);
+            let receipts = split(ids, &stored, &attempts);
             job.succeeded(&ready.topic, &receipts);
             Ok(receipts)
         }
@@ -155,16 +158,14 @@ pub(crate) fn envelope(core: &Core, messages: &[Message], ids: &[MessageId]) -> 
 
 /// One receipt per message: brokers give the first offset, and one id per message with commas between, or one for all when
 /// they keep the batch whole (PRO-ACC-05).
-fn split(job: &mut Job, stored: Stored) -> Vec<SendReceipt> {
+fn split(ids: &[MessageId], stored: &Stored, attempts: &[Attempt]) -> Vec<SendReceipt> {
     let Stored { queue, sent } = stored;
-    let took = job.elapsed();
-    let attempts = job.attempts.records(|| Some(Attempt::succeeded(queue.broker().clone(), took)));
     let broker_ids = sent.broker_message_id.as_deref().unwrap_or_default();
     let many = broker_ids.contains(',');
     let mut broker_ids = broker_ids.split(',');
     let one = if many { None } else { broker_ids.next().filter(|id| !id.is_empty()) };
-    let ids = job.members().into_iter().flat_map(|members| &members.ids);
-    ids.zip(0u64..)
+    ids.iter()
+        .zip(0u64..)
         .map(|(id, place)| {
             SendReceipt::from(ReceiptParts {
                 message_id: id.clone(),
@@ -175,7 +176,7 @@ fn split(job: &mut Job, stored: Stored) -> Vec<SendReceipt> {
                 transaction_id: None,
                 recall_handle: None,
                 trace: sent.trace.clone(),
-                attempts: attempts.clone(),
+                attempts: attempts.to_vec(),
             })
         })
         .collect()
@@ -188,4 +189,43 @@ pub(crate) fn mixed_keys(message: &Message) -> Box<Failure> {
             .with_detail("the sharding keys of its messages belong to different queues, and a batch goes to one queue")
             .with_advice("send one batch per sharding key, or name a queue with `to_queue`"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use ferrocket_backend::Sent;
+    use ferrocket_model::{MessageQueue, SendStatus};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a broker answers to a batch, taken apart.
+    fn receipts(members: usize, broker_ids: &str, first: Option<u64>) -> Vec<SendReceipt> {
+        let ids: Vec<_> = (0..members).map(|n| MessageId::from(format!("id-{n}"))).collect();
+        let mut sent = Sent::new(SendStatus::FlushDiskTimeout, 3, first);
+        sent.broker_message_id = (!broker_ids.is_empty()).then(|| broker_ids.into());
+        split(&ids, &Stored { queue: MessageQueue::new("Orders", "broker-0", 3), sent }, &[])
+    }
+
+    proptest! {
+        /// PRO-ACC-05. Seen to fail with offsets that begin at the second message, and with the last id for all.
+        #[test]
+        fn each_message_has_its_own_id_its_offset_and_the_brokers_id_at_its_place(
+            members in 1usize..80,
+            said in 0usize..90,
+            first in proptest::option::of(0u64..1 << 40),
+        ) {
+            let broker_ids: Vec<_> = (0..said).map(|n| format!("7F00000100002A9F{n:016X}")).collect();
+            let receipts = receipts(members, &broker_ids.join(","), first);
+            prop_assert_eq!(receipts.len(), members);
+            for (place, receipt) in receipts.iter().enumerate() {
+                prop_assert_eq!(receipt.message_id().to_string(), format!("id-{place}"));
+                prop_assert_eq!(receipt.offset(), first.map(|first| first + place as u64));
+                prop_assert_eq!(receipt.status(), SendStatus::FlushDiskTimeout);
+                // One id alone is that of the whole batch.
+                let id = broker_ids.get(if said == 1 { 0 } else { place });
+                prop_assert_eq!(receipt.broker_message_id(), id.map(String::as_str));
+            }
+        }
+    }
 }

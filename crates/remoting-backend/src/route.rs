@@ -17,13 +17,7 @@ impl Shared {
         let topic = &request.topic;
         match self.ask_route(topic, request.timeout).await {
             Ok(found) => {
-                if found.has_static_queues {
-                    return Err(Box::new(
-                        Failure::new(ErrorKind::Unsupported, format!("find topic {topic}"))
-                            .with_detail("it is a static topic (logical queues), which this version does not resolve")
-                            .with_topic(topic),
-                    ));
-                }
+                refuse_static(topic, &found)?;
                 self.learn(topic, &found);
                 let brokers = found.brokers.iter().map(|broker| {
                     RouteBroker::new(broker.name.as_str(), broker.cluster.as_str(), broker.master.is_some())
@@ -67,5 +61,31 @@ impl Shared {
             // A broker, or an address, that nobody has told yet who is here.
             self.members.wake();
         }
+    }
+}
+
+/// Logical queues stand for others, of other brokers: without their table a message would be sent to, or read from, a wrong one.
+fn refuse_static(topic: &Topic, found: &TopicRoute) -> Outcome<()> {
+    if !found.has_static_queues {
+        return Ok(());
+    }
+    let failure = Failure::new(ErrorKind::Unsupported, format!("find topic {topic}"))
+        .with_detail("it is a static topic (logical queues), which this version does not resolve")
+        .with_topic(topic);
+    Err(Box::new(failure))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_static_topic_is_refused_with_its_name_and_any_other_is_not() {
+        let (topic, mut route) = (Topic::from("Orders"), TopicRoute::default());
+        assert!(refuse_static(&topic, &route).is_ok());
+        route.has_static_queues = true;
+        let failure = refuse_static(&topic, &route).unwrap_err();
+        assert_eq!(failure.kind(), ErrorKind::Unsupported);
+        assert!(failure.to_string().starts_with("cannot find topic Orders: it is a static topic"), "{failure}");
     }
 }

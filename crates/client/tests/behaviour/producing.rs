@@ -322,10 +322,13 @@ async fn a_timer_message_comes_later_and_one_that_is_taken_back_does_not() {
     producer.send(after(5, "fence")).await.unwrap();
     producer.send(Message::new(&topic, "now")).await.unwrap();
     inbox.wait_for(3).await;
-    let error = producer.recall("Another", &handle.parse().unwrap()).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::InvalidArgument | ErrorKind::RouteNotFound), "{error}");
+    let another = server.topic(1).await;
+    let error = producer.recall(&another, &handle.parse().unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    assert!(error.to_string().contains(&format!("the recall handle belongs to topic {topic}")), "{error}");
     let error = producer.recall(&topic, &"bm9uZQ".parse().unwrap()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    assert!(error.to_string().contains("the recall handle is none that a broker gave"), "{error}");
     let bodies: Vec<_> = inbox.counts().into_keys().collect();
     assert_eq!(bodies, [b"fence".to_vec(), b"later".to_vec(), b"now".to_vec()]);
     // Timers of real brokers count whole seconds.

@@ -13,4 +13,5 @@ mod outages;
 mod refusals;
 mod requests;
 mod shutdown;
+mod tolerance;
 mod transactions;
