@@ -4,7 +4,7 @@ use thiserror::Error;
 use crate::{
     DecodeError, Flags, HeaderFormat, Language, Request, ResponseCode, VERSION, WriteFields,
     command::Head,
-    header::{binary, json},
+    header::{PREFIX_BYTES, binary, json},
     limits,
 };
 
@@ -183,12 +183,11 @@ fn encode(
     let start = out.len();
     // A code above 16 bits does not fit the binary header; servers read both.
     let format = if i16::try_from(head.code).is_ok() { format } else { HeaderFormat::Json };
-    out.put_bytes(0, 8);
     match format {
         HeaderFormat::Json => json::write(head, fields, extra, out),
         HeaderFormat::Binary => binary::write(head, fields, extra, out),
     }
-    let header_length = out.len() - start - 8;
+    let header_length = out.len() - start - PREFIX_BYTES;
     let total = header_length + body.len() + 4;
     if header_length > limits::MAX_WRITTEN_HEADER_BYTES {
         out.truncate(start);
@@ -198,7 +197,7 @@ fn encode(
         out.truncate(start);
         return Err(EncodeError::FrameTooLong { bytes: total + 4 });
     }
-    if let Some(prefix) = out.get_mut(start..start + 8) {
+    if let Some(prefix) = out.get_mut(start..start + PREFIX_BYTES) {
         let (length, rest) = prefix.split_at_mut(4);
         length.copy_from_slice(&(total as u32).to_be_bytes());
         rest.copy_from_slice(&((u32::from(format.byte()) << 24) | header_length as u32).to_be_bytes());

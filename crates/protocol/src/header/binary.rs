@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use crate::{
     DecodeError, FieldSink, Language, WriteFields,
     command::Head,
-    header::{FieldIndex, Tail},
+    header::{FieldIndex, PREFIX_BYTES, Tail},
     limits,
 };
 
@@ -17,9 +17,9 @@ const FIXED_BYTES: usize = 2 + 1 + 2 + 4 + 4;
 /// What a header takes, nearly always: room that is made at once.
 const EXPECTED_BYTES: usize = FIXED_BYTES + 8 + 512;
 
-/// Writes a header. The caller has made sure that the code fits 16 bits.
+/// Writes a header, behind room for its prefix. The caller has made sure that the code fits 16 bits.
 pub(crate) fn write(head: &Head<'_>, fields: &dyn WriteFields, extra: &[(&'static str, &str)], out: &mut BytesMut) {
-    let mut tail = Tail::new(out, EXPECTED_BYTES);
+    let mut tail = Tail::new(out, PREFIX_BYTES, EXPECTED_BYTES);
     let [code_0, code_1] = (head.code as i16).to_be_bytes();
     let [version_0, version_1] = (head.version as i16).to_be_bytes();
     let [opaque_0, opaque_1, opaque_2, opaque_3] = head.opaque.to_be_bytes();

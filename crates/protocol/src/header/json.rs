@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use crate::{
     DecodeError, FieldSink, Language, WriteFields,
     command::Head,
-    header::{FieldIndex, Tail},
+    header::{FieldIndex, PREFIX_BYTES, Tail},
     json::{MAX_ESCAPED, Scanner, escape, write_escaped},
     limits,
 };
@@ -15,9 +15,9 @@ use crate::{
 /// What a header takes, nearly always: room that is made at once.
 const EXPECTED_BYTES: usize = 768;
 
-/// Writes a header.
+/// Writes a header, behind room for its prefix.
 pub(crate) fn write(head: &Head<'_>, fields: &dyn WriteFields, extra: &[(&'static str, &str)], out: &mut BytesMut) {
-    let mut tail = Tail::new(out, EXPECTED_BYTES);
+    let mut tail = Tail::new(out, PREFIX_BYTES, EXPECTED_BYTES);
     let mut number = itoa::Buffer::new();
     tail.put_array(b"{\"code\":");
     tail.put(number.format(head.code).as_bytes());

@@ -11,6 +11,10 @@ pub(crate) use index::{FieldIndex, Place};
 pub(crate) use merge::Merged;
 pub(crate) use tail::Tail;
 
+/// What stands before a header: the length of the frame, the format, and the length of the header. Those who write headers leave room
+/// for it.
+pub(crate) const PREFIX_BYTES: usize = 8;
+
 /// How a header is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -8,9 +8,9 @@ pub(crate) struct Tail<'a> {
 }
 
 impl<'a> Tail<'a> {
-    /// Behind what is there, with room for about this much.
-    pub(crate) fn new(out: &'a mut BytesMut, expected: usize) -> Self {
-        let at = out.len();
+    /// Behind what is there and as many zeros as `prefix` says, with room for about this much.
+    pub(crate) fn new(out: &'a mut BytesMut, prefix: usize, expected: usize) -> Self {
+        let at = out.len() + prefix;
         out.resize(at + expected, 0);
         Self { out, at }
     }
