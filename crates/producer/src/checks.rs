@@ -18,6 +18,7 @@ use tokio::{
 use crate::{
     TransactionEnd,
     core::Core,
+    ended::Progress,
     interceptor::{contain, transaction_ends},
     transaction::DynChecker,
 };
@@ -93,13 +94,13 @@ async fn listen(
     }
 }
 
-/// One answer per question, whatever the checker does.
+/// One answer per question, whatever the checker does, but for those that cross an end which was not confirmed.
 async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) {
     let TransactionCheck { half, answer } = check;
     let (id, topic) = (half.id().clone(), half.topic().clone());
     // An end that crosses the question is waited for: it has its own time.
-    if core.ended.has_ended(&id).await {
-        return undo_copy(core, &id, answer).await;
+    if let Some(ended) = core.ended.of(&id).await {
+        return has_ended(core, &id, answer, ended).await;
     }
     let transaction_id = half.transaction_id().map(str::to_owned);
     let marks = [half.tag(), half.property(name::KEYS), half.property(name::MSG_REGION), half.broker_message_id()];
@@ -119,12 +120,12 @@ async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) 
     // The sender may have ended it while the checker looked.
     let mut end = None;
     if state != TransactionState::Unknown {
-        match core.ended.begin(&id).await {
+        match core.ended.begin(&id, Progress::lets_checker).await {
             Ok(begun) => end = Some(begun),
-            Err(_) => return undo_copy(core, &id, answer).await,
+            Err(ended) => return has_ended(core, &id, answer, ended).await,
         }
-    } else if core.ended.has_ended(&id).await {
-        return undo_copy(core, &id, answer).await;
+    } else if let Some(ended) = core.ended.of(&id).await {
+        return has_ended(core, &id, answer, ended).await;
     }
     transaction_ends(core, || TransactionEnd {
         group: core.group.clone(),
@@ -140,17 +141,21 @@ async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) 
     });
     core.stats.checked();
     let answered = answer(state).await;
-    if let (Some(end), Ok(())) = (end, &answered) {
-        end.confirm(state);
+    if let Some(end) = end {
+        end.told(state, &answered, |failure| failure.applied());
     }
     if let Err(failure) = answered {
         tracing::warn!(group = %core.group, message = %id, %failure, "the broker did not confirm the answer to its question");
     }
 }
 
-/// A broker asks about a transaction that has ended here: what it has is a copy, and to commit that would deliver the message twice.
-async fn undo_copy(core: &Core, id: &MessageId, answer: CheckAnswer) {
-    tracing::debug!(group = %core.group, message = %id, "a broker asks about a transaction that has ended here");
+/// A broker asks about a transaction that has ended here: what it has is a copy, and to commit that would deliver the message twice. If it
+/// did not confirm the end, it may not have a copy: it is not answered, and asks again if it has.
+async fn has_ended(core: &Core, id: &MessageId, answer: CheckAnswer, ended: Progress) {
+    tracing::debug!(group = %core.group, message = %id, ?ended, "a broker asks about a transaction that has ended here");
+    if !matches!(ended, Progress::Confirmed(_)) {
+        return;
+    }
     core.stats.checked();
     if let Err(failure) = answer(TransactionState::Rollback).await {
         tracing::debug!(group = %core.group, message = %id, %failure, "a copy of a half message stays; the broker asks again");

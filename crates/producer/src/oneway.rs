@@ -60,7 +60,8 @@ async fn hand_over(job: &mut Job, ready: Option<Ready>) -> Result<(), Box<Failur
     let left = job.attempts.deadline().saturating_sub(job.elapsed());
     let handed_over = job.core.stack.backend.send_oneway(ready.parts.request(job, queue, job.now, left)).await;
     if let Err(failure) = &handed_over {
-        learn_from(&job.core, job.message.topic(), queue.broker(), failure, left / 2).await;
+        let patience = job.left() / 2;
+        learn_from(&job.core, job.message.topic(), queue.broker(), failure, patience).await;
     }
     handed_over
 }

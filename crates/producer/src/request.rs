@@ -10,7 +10,6 @@ use crate::{
     job::Job,
     send,
     sending::{Plan, SendError},
-    topics::TopicState,
 };
 
 pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<Reply, SendError>> {
@@ -35,8 +34,8 @@ pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<R
         // From here on, so that a reply that overtakes the send's answer is not missed.
         let reply = core.stack.backend.expect_reply(&correlation);
         let stored = async {
+            make_known(&mut job).await?;
             let mut ready = job.ready().await?;
-            make_known(&mut job, &ready.topic).await;
             let stored = send::attempt(&mut job, &mut ready).await?;
             let (place, topic) = ready.into_place();
             Ok((stored, place, topic))
@@ -68,15 +67,25 @@ pub(crate) fn start(plan: Plan, message: Message) -> BoxFuture<'static, Result<R
 }
 
 /// Brokers push replies to clients that they know by heartbeats: those of a topic that is new here must learn of us first
-/// (PRO-REQ-01). Once for all requests of a topic, and for half of the time at most: a broker that is silent now is told with the next
-/// heartbeat, and must not hold up those that are sent to others.
-async fn make_known(job: &mut Job, topic: &TopicState) {
+/// (PRO-REQ-01). Once for all requests of a topic, and each waits for half of its time at most: a broker that is silent now is told
+/// with the next heartbeat, and must not hold up those that are sent to others.
+async fn make_known(job: &mut Job) -> Result<(), Box<Failure>> {
+    // Before anybody is asked anything.
+    job.check()?;
+    let core = job.core.clone();
+    let topic = core.topics.of(job.message.topic(), &core.stack.routes);
+    if topic.announced.initialized() {
+        return Ok(());
+    }
+    let left = job.left();
+    core.stack.routes.route(job.message.topic(), Some(core.options.new_topic_queues), left).await?;
     let left = job.left();
     let announced = topic.announced.get_or_init(|| async {
-        let _ = tokio::time::timeout(left / 2, job.core.stack.backend.announce()).await;
+        let _ = tokio::time::timeout(left / 3, core.stack.backend.announce()).await;
     });
-    let _ = tokio::time::timeout(left, announced).await;
-    job.now = job.core.clock();
+    let _ = tokio::time::timeout(left / 2, announced).await;
+    job.now = core.clock();
+    Ok(())
 }
 
 /// A random UUID, as Java makes one.

@@ -7,9 +7,12 @@ use ferrocket_model::{
     properties::{self, name},
 };
 
+use tokio::time::Instant;
+
 use crate::{
     TransactionEnd,
     core::Core,
+    ended::Progress,
     interceptor,
     job::Job,
     send,
@@ -95,7 +98,8 @@ impl<C: TransactionChecker> DynChecker for C {
 }
 
 operation_error! {
-    /// The broker did not confirm the end of a transaction. Unless it was applied all the same, it will ask the checker.
+    /// The broker did not confirm the end of a transaction. Unless it was applied all the same, it will ask the checker. `Conflict`: it has
+    /// asked before, and the transaction has ended as the checker said.
     TransactionError {}
 }
 
@@ -136,7 +140,8 @@ impl Transaction {
     /// # Errors
     ///
     /// When the broker did not confirm it; [`applied`](TransactionError::applied) says whether it may have happened. It is never
-    /// sent twice, since brokers store the message once more for every commit.
+    /// sent twice, since brokers store the message once more for every commit; also not after one of the checker, which is as good. What
+    /// the checker has committed cannot be rolled back: `Conflict`.
     ///
     /// # Cancel safety
     ///
@@ -172,14 +177,17 @@ impl Transaction {
         Box::pin(async move {
             let Self { core, receipt, marks } = self;
             let topic = receipt.queue().map(MessageQueue::topic);
+            let until = Instant::now() + core.stack.request_timeout;
             // A question of the broker that crosses this is not for the checker, and what the checker has ended is not ended again: a
-            // second commit would store the message twice. When this future is dropped the end is forgotten, and the checker decides.
+            // second commit would store the message twice. When this future is dropped, the checker decides.
             let mut end = None;
             if state != TransactionState::Unknown {
-                match core.ended.begin(receipt.message_id()).await {
-                    Ok(begun) => end = Some(begun),
-                    Err(before) if before == state => return Ok(()),
-                    Err(before) => return Err(ended_otherwise(&receipt, before, state)),
+                let begun = core.ended.begin(receipt.message_id(), |before| before.lets_sender(state));
+                match tokio::time::timeout_at(until, begun).await {
+                    Ok(Ok(begun)) => end = Some(begun),
+                    Ok(Err(Progress::Confirmed(before))) if before == state => return Ok(()),
+                    Ok(Err(before)) => return Err(ended_before(&receipt, state, before)),
+                    Err(_) => return Err(ended_before(&receipt, state, Progress::UnderWay)),
                 }
             }
             interceptor::transaction_ends(&core, || TransactionEnd {
@@ -208,24 +216,39 @@ impl Transaction {
                 broker_message_id: receipt.broker_message_id(),
                 transaction_id: receipt.transaction_id(),
                 state,
-                timeout: core.stack.request_timeout,
+                timeout: until.saturating_duration_since(Instant::now()),
             };
             let ended = core.stack.backend.end_transaction(request).await;
-            if let (Some(end), Ok(())) = (end, &ended) {
-                end.confirm(state);
+            if let Some(end) = end {
+                end.told(state, &ended, |failure| failure.applied());
             }
             ended.map_err(|failure| TransactionError { failure })
         })
     }
 }
 
-/// The checker was faster, and of another mind.
-fn ended_otherwise(receipt: &SendReceipt, before: TransactionState, state: TransactionState) -> TransactionError {
+/// The checker was faster, and its answer lets nobody end the transaction otherwise, or again.
+fn ended_before(receipt: &SendReceipt, state: TransactionState, before: Progress) -> TransactionError {
     let verb = |state| if state == TransactionState::Commit { "commit" } else { "roll back" };
-    let failure = Failure::new(ErrorKind::Conflict, format!("{} transaction {}", verb(state), receipt.message_id()))
-        .with_detail(format!("a broker asked about it before, and the checker said to {} it", verb(before)))
-        .with_advice("the checker must say what the sender will do, or `Unknown` until that is certain")
-        .with_applied(Applied::No);
+    let operation = format!("{} transaction {}", verb(state), receipt.message_id());
+    let failure = match before {
+        Progress::Confirmed(before) => Failure::new(ErrorKind::Conflict, operation)
+            .with_detail(format!(
+                "a broker has asked about it, and the checker said to {} it, which is done",
+                verb(before)
+            ))
+            .with_advice("let the checker say what the sender will do, or `Unknown` until that is certain")
+            .with_applied(Applied::No),
+        Progress::Unconfirmed(before) => Failure::new(ErrorKind::Timeout, operation)
+            .with_detail(format!(
+                "a broker has asked about it, and did not confirm that it heard the checker, who said to {} it",
+                verb(before)
+            ))
+            .with_applied(Applied::Unknown),
+        Progress::UnderWay => Failure::new(ErrorKind::Timeout, operation)
+            .with_detail("a broker has asked about it, and is still being told what the checker said")
+            .with_applied(Applied::Unknown),
+    };
     TransactionError { failure: Box::new(failure) }
 }
 
