@@ -88,7 +88,7 @@ impl TransactionProducer {
             TransactionState::Rollback
         };
         if let Err(error) = transaction.end(state).await {
-            tracing::warn!(message = %receipt.message_id(), %error, "the end of a transaction is not confirmed");
+            tracing::warn!(message = %receipt.message_id(), %error, "a transaction may not have ended so");
         }
         Ok((receipt, state))
     }
