@@ -10,6 +10,7 @@ mod groups;
 mod names;
 mod options;
 mod orderly;
+mod producer_limits;
 mod producing;
 mod recovery;
 mod sending;
