@@ -61,8 +61,11 @@ async fn producers_of_one_client_count_what_they_send_and_go_on_when_one_of_them
     client.shutdown().await.unwrap();
 }
 
+/// How transactions ended, and whether a checker said so; by their tags.
+type EndsByTag = BTreeMap<String, Vec<(TransactionState, bool)>>;
+
 #[derive(Clone, Default)]
-struct Ends(Arc<Mutex<BTreeMap<String, Vec<(TransactionState, bool)>>>>);
+struct Ends(Arc<Mutex<EndsByTag>>);
 
 impl ProducerInterceptor for Ends {
     fn transaction_end(&self, end: &TransactionEnd) {
