@@ -98,10 +98,13 @@ async fn listen(
 async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) {
     let TransactionCheck { half, answer } = check;
     let (id, topic) = (half.id().clone(), half.topic().clone());
-    // An end that crosses the question is waited for: it has its own time.
-    if let Some(ended) = core.ended.of(&id).await {
-        return has_ended(core, &id, answer, ended).await;
-    }
+    // An end that crosses the question is waited for, for as long as one takes.
+    let patience = core.stack.request_timeout;
+    let known = match tokio::time::timeout(patience, core.ended.asked(&id)).await {
+        Ok(Ok(known)) => known,
+        Ok(Err(ended)) => return has_ended(core, &id, answer, ended).await,
+        Err(_) => return has_ended(core, &id, answer, Progress::UnderWay).await,
+    };
     let transaction_id = half.transaction_id().map(str::to_owned);
     let marks = [half.tag(), half.property(name::KEYS), half.property(name::MSG_REGION), half.broker_message_id()];
     let [tag, keys, region, broker_message_id] = marks.map(|text| text.map(str::to_owned));
@@ -120,12 +123,11 @@ async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) 
     // The sender may have ended it while the checker looked.
     let mut end = None;
     if state != TransactionState::Unknown {
-        match core.ended.begin(&id, Progress::lets_checker).await {
-            Ok(begun) => end = Some(begun),
-            Err(ended) => return has_ended(core, &id, answer, ended).await,
+        match tokio::time::timeout(patience, core.ended.answer(&id, known)).await {
+            Ok(Ok(begun)) => end = Some(begun),
+            Ok(Err(ended)) => return has_ended(core, &id, answer, ended).await,
+            Err(_) => return has_ended(core, &id, answer, Progress::UnderWay).await,
         }
-    } else if let Some(ended) = core.ended.of(&id).await {
-        return has_ended(core, &id, answer, ended).await;
     }
     transaction_ends(core, || TransactionEnd {
         group: core.group.clone(),
@@ -140,6 +142,9 @@ async fn answer(core: &Core, checker: &dyn DynChecker, check: TransactionCheck) 
         from_check: true,
     });
     core.stats.checked();
+    if let Some(end) = &mut end {
+        end.tell(state);
+    }
     let answered = answer(state).await;
     if let Some(end) = end {
         end.told(state, &answered, |failure| failure.applied());

@@ -24,9 +24,18 @@ pub(crate) struct Ended {
 
 #[derive(Debug, Default)]
 struct State {
-    transactions: HashMap<MessageId, Progress>,
+    transactions: HashMap<MessageId, Known>,
     /// Those that are not under way, the oldest first.
     order: VecDeque<MessageId>,
+    /// Counts what becomes of ends.
+    turn: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    progress: Progress,
+    /// When it became so.
+    turn: u64,
 }
 
 /// How far the end of a transaction is.
@@ -40,80 +49,95 @@ pub(crate) enum Progress {
     Unconfirmed(TransactionState),
 }
 
-impl Progress {
-    /// Whether the sender may end it now. Brokers store the message for every commit, also after a rollback: what a checker has rolled
-    /// back can be committed, and nothing else can be ended a second time.
-    pub(crate) fn lets_sender(self, state: TransactionState) -> bool {
-        self == Self::Confirmed(TransactionState::Rollback) && state == TransactionState::Commit
-    }
-
-    /// Whether a checker may end it now. A broker that asks again does not know of an end that it has not confirmed.
-    pub(crate) fn lets_checker(self) -> bool {
-        matches!(self, Self::Unconfirmed(_))
-    }
-}
+/// What was known when a broker asked: an end that was not confirmed until then, of which the broker does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked(Option<u64>);
 
 impl Ended {
-    /// Who gets through may tell the broker, and nobody else until the [`End`] is gone. Waits for one that is under way.
+    /// For the sender, who may tell the broker, and nobody else until the [`End`] is gone. Waits for one that is under way.
+    ///
+    /// Brokers store the message for every commit, also after a rollback: what a checker has rolled back can be committed, and nothing
+    /// else can be ended a second time.
     ///
     /// # Errors
     ///
-    /// How it has ended before, if `lets` does not let it end again. An end that was waited for and is not confirmed lets nobody: the
-    /// broker had asked before it was told, and will ask again if it is still open.
-    pub(crate) async fn begin<'a>(
-        &'a self,
-        id: &'a MessageId,
-        lets: impl Fn(Progress) -> bool,
-    ) -> Result<End<'a>, Progress> {
+    /// How it has ended before.
+    pub(crate) async fn begin<'a>(&'a self, id: &'a MessageId, state: TransactionState) -> Result<End<'a>, Progress> {
+        let rolled_back = |progress| {
+            matches!(progress, Progress::Confirmed(TransactionState::Rollback))
+                || matches!(progress, Progress::Unconfirmed(TransactionState::Rollback))
+        };
+        self.begin_if(id, |known| state == TransactionState::Commit && rolled_back(known.progress)).await
+    }
+
+    /// As [`begin`](Self::begin), for a checker's answer to a question.
+    ///
+    /// # Errors
+    ///
+    /// How it has ended, also if that was not confirmed and happened after the broker had asked: it may know by now, and asks again
+    /// if it does not.
+    pub(crate) async fn answer<'a>(&'a self, id: &'a MessageId, asked: Asked) -> Result<End<'a>, Progress> {
+        self.begin_if(id, |known| {
+            matches!(known.progress, Progress::Unconfirmed(_)) && asked == Asked(Some(known.turn))
+        })
+        .await
+    }
+
+    /// What is known as a broker asks. Waits for an end that is under way.
+    ///
+    /// # Errors
+    ///
+    /// As [`answer`](Self::answer).
+    pub(crate) async fn asked(&self, id: &MessageId) -> Result<Asked, Progress> {
         let mut has_waited = false;
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            let crossed = |before| has_waited && matches!(before, Progress::Unconfirmed(_));
-            match self.try_begin(id, |before| lets(before) && !crossed(before)) {
-                Ok(before) => return Ok(End { ended: self, id, after: before }),
-                Err(Progress::UnderWay) => changed.await,
-                Err(before) => return Err(before),
+            let known = self.state.lock().transactions.get(id).copied();
+            match known.map(|known| (known.progress, known.turn)) {
+                None => return Ok(Asked::default()),
+                Some((Progress::UnderWay, _)) => changed.await,
+                Some((Progress::Unconfirmed(_), turn)) if !has_waited => return Ok(Asked(Some(turn))),
+                Some((progress, _)) => return Err(progress),
             }
             has_waited = true;
         }
     }
 
-    /// How a transaction has ended. Waits for an end that is under way. `None` also for one that was not confirmed, unless it was waited
-    /// for; see [`begin`](Self::begin).
-    pub(crate) async fn of(&self, id: &MessageId) -> Option<Progress> {
-        let mut has_waited = false;
+    async fn begin_if<'a>(&'a self, id: &'a MessageId, lets: impl Fn(Known) -> bool) -> Result<End<'a>, Progress> {
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            match self.progress(id) {
-                Some(Progress::UnderWay) => changed.await,
-                Some(Progress::Unconfirmed(_)) if !has_waited => return None,
-                progress => return progress,
+            match self.try_begin(id, &lets) {
+                Ok(before) => return Ok(End { ended: self, id, before, after: before }),
+                Err(Progress::UnderWay) => changed.await,
+                Err(before) => return Err(before),
             }
-            has_waited = true;
         }
     }
 
     /// What was before, if it is the caller's now.
-    fn try_begin(&self, id: &MessageId, lets: impl Fn(Progress) -> bool) -> Result<Option<Progress>, Progress> {
+    fn try_begin(&self, id: &MessageId, lets: impl Fn(Known) -> bool) -> Result<Option<Progress>, Progress> {
         let mut state = self.state.lock();
         let before = state.transactions.get(id).copied();
         match before {
-            Some(before) if before == Progress::UnderWay || !lets(before) => return Err(before),
-            Some(_) => state.order.retain(|known| known != id),
+            Some(known) if known.progress == Progress::UnderWay || !lets(known) => return Err(known.progress),
+            Some(_) => state.order.retain(|other| other != id),
             None => {}
         }
-        state.transactions.insert(id.clone(), Progress::UnderWay);
-        Ok(before)
+        let turn = state.turn;
+        state.transactions.insert(id.clone(), Known { progress: Progress::UnderWay, turn });
+        Ok(before.map(|known| known.progress))
     }
 
     /// Nobody tells the broker any more.
     fn ends(&self, id: &MessageId, after: Option<Progress>) {
         let mut state = self.state.lock();
+        state.turn += 1;
+        let turn = state.turn;
         match after {
-            Some(after) => {
-                state.transactions.insert(id.clone(), after);
+            Some(progress) => {
+                state.transactions.insert(id.clone(), Known { progress, turn });
                 state.order.push_back(id.clone());
             }
             None => drop(state.transactions.remove(id)),
@@ -126,28 +150,35 @@ impl Ended {
         drop(state);
         self.changed.notify_waiters();
     }
-
-    fn progress(&self, id: &MessageId) -> Option<Progress> {
-        self.state.lock().transactions.get(id).copied()
-    }
 }
 
-/// The end of a transaction, while the broker is told. When it is dropped before anything came of that, everything is as before: the
-/// checker decides.
+/// The end of a transaction, while the broker is told.
 #[derive(Debug)]
 pub(crate) struct End<'a> {
     ended: &'a Ended,
     id: &'a MessageId,
+    before: Option<Progress>,
     after: Option<Progress>,
 }
 
 impl End<'_> {
-    /// The broker has confirmed it, or has not, and may have applied it all the same.
+    /// Whether the checker had rolled it back. Then no broker asks again.
+    pub(crate) fn was_rolled_back(&self) -> bool {
+        self.before == Some(Progress::Confirmed(TransactionState::Rollback))
+    }
+
+    /// From now on the broker may know, also if this is dropped.
+    pub(crate) fn tell(&mut self, state: TransactionState) {
+        self.after = Some(Progress::Unconfirmed(state));
+    }
+
+    /// The broker has confirmed it, or has not, and may have applied it all the same. One that was not applied is forgotten: the
+    /// checker decides.
     pub(crate) fn told<E>(mut self, state: TransactionState, ended: &Result<(), E>, applied: impl Fn(&E) -> Applied) {
         match ended {
             Ok(()) => self.after = Some(Progress::Confirmed(state)),
-            Err(error) if applied(error) == Applied::No => {}
-            Err(_) => self.after = Some(Progress::Unconfirmed(state)),
+            Err(error) if applied(error) == Applied::No => self.after = None,
+            Err(_) => {}
         }
     }
 }

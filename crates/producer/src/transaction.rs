@@ -182,7 +182,7 @@ impl Transaction {
             // second commit would store the message twice. When this future is dropped, the checker decides.
             let mut end = None;
             if state != TransactionState::Unknown {
-                let begun = core.ended.begin(receipt.message_id(), |before| before.lets_sender(state));
+                let begun = core.ended.begin(receipt.message_id(), state);
                 match tokio::time::timeout_at(until, begun).await {
                     Ok(Ok(begun)) => end = Some(begun),
                     Ok(Err(Progress::Confirmed(before))) if before == state => return Ok(()),
@@ -218,14 +218,24 @@ impl Transaction {
                 state,
                 timeout: until.saturating_duration_since(Instant::now()),
             };
-            let ended = core.stack.backend.end_transaction(request).await;
+            if let Some(end) = &mut end {
+                end.tell(state);
+            }
+            let mut ended = core.stack.backend.end_transaction(request).await;
             if let Some(end) = end {
+                if end.was_rolled_back() {
+                    ended = ended.map_err(|failure| Box::new(failure.with_advice(ROLLED_BACK)));
+                }
                 end.told(state, &ended, |failure| failure.applied());
             }
             ended.map_err(|failure| TransactionError { failure })
         })
     }
 }
+
+/// What a sender must know whose commit comes after the checker's rollback, and fails.
+const ROLLED_BACK: &str =
+    "the checker has rolled it back before, so no broker asks again; send the message anew, if its work is done";
 
 /// The checker was faster, and its answer lets nobody end the transaction otherwise, or again.
 fn ended_before(receipt: &SendReceipt, state: TransactionState, before: Progress) -> TransactionError {
