@@ -24,14 +24,6 @@ enum Kept {
 struct Aligned([u8; ShortText::IN_PLACE]);
 
 impl ShortText {
-    /// `None` when there is no room. Bytes that are no UTF-8 read as an empty text.
-    #[inline]
-    fn in_place(bytes: &[u8]) -> Option<Self> {
-        let mut text = Aligned([0; Self::IN_PLACE]);
-        text.0.get_mut(..bytes.len())?.copy_from_slice(bytes);
-        Some(Self(Kept::InPlace { length: bytes.len() as u8, text }))
-    }
-
     /// What ids have of hosts with an IPv4 address.
     pub const IN_PLACE: usize = 32;
 
@@ -45,6 +37,14 @@ impl ShortText {
             }
             Kept::Shared(text) => text,
         }
+    }
+
+    /// `None` when there is no room. Bytes that are no UTF-8 read as an empty text.
+    #[inline]
+    fn in_place(bytes: &[u8]) -> Option<Self> {
+        let mut text = Aligned([0; Self::IN_PLACE]);
+        text.0.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(Self(Kept::InPlace { length: bytes.len() as u8, text }))
     }
 }
 

@@ -63,11 +63,10 @@ impl Ended {
     ///
     /// How it has ended before.
     pub(crate) async fn begin<'a>(&'a self, id: &'a MessageId, state: TransactionState) -> Result<End<'a>, Progress> {
-        let rolled_back = |progress| {
-            matches!(progress, Progress::Confirmed(TransactionState::Rollback))
-                || matches!(progress, Progress::Unconfirmed(TransactionState::Rollback))
-        };
-        self.begin_if(id, |known| state == TransactionState::Commit && rolled_back(known.progress)).await
+        use TransactionState::{Commit, Rollback};
+        let rolled_back =
+            |progress| matches!(progress, Progress::Confirmed(Rollback) | Progress::Unconfirmed(Rollback));
+        self.begin_if(id, |known| state == Commit && rolled_back(known.progress)).await
     }
 
     /// As [`begin`](Self::begin), for a checker's answer to a question.

@@ -62,7 +62,8 @@ fn the_oldest_is_forgotten_when_there_are_too_many_but_never_one_under_way() {
     assert_eq!((state.transactions.len(), state.order.len()), (REMEMBERED, REMEMBERED));
 }
 
-/// The broker may have applied it after it asked. Seen to fail with answers that look only at what they wait for themselves.
+/// The broker may have applied it after it asked. Seen to fail with answers that do not look at what was known when the
+/// question came.
 #[test]
 fn a_question_that_crosses_an_end_that_is_not_confirmed_lets_the_broker_ask_again() {
     let (ended, id) = (Ended::default(), MessageId::from("half"));

@@ -38,6 +38,7 @@ impl ProducerInterceptor for Watcher {
 
     fn after_send(&self, context: &SendContext<'_>, result: Option<Result<&SendReceipt, &SendError>>) {
         let name = context.property("name").unwrap_or("no name");
+        assert!(context.properties().any(|pair| pair == ("name", name)), "{context:?}");
         let what = match result {
             Some(Ok(receipt)) if receipt.message_id() == context.message_id => "sent".to_owned(),
             Some(Ok(_)) => "sent with another id".to_owned(),

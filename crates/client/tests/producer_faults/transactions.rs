@@ -187,7 +187,7 @@ async fn r26_a_commit_that_is_lost_is_made_up_for_by_the_checker() {
 
 /// R26, R-I2: a question crosses the end. The broker has stored the half message again for it, and whoever commits that copy
 /// delivers the message twice, or one that was rolled back; a checker that truthfully says "committed" would do the first, and one that
-/// is mistaken the second. Seen to fail with `known` giving every question to the checker, and, for the rollback alone, with ends that
+/// is mistaken the second. Seen to fail with every question given to the checker, and, for the rollback alone, with ends that
 /// are remembered only when they are commits.
 #[tokio::test(start_paused = true)]
 async fn r26_a_question_that_crosses_the_end_neither_doubles_a_commit_nor_undoes_a_rollback() {
