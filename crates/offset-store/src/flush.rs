@@ -5,7 +5,7 @@ use ferrocket_model::{BoxError, BrokerName, Group, MessageQueue};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{DynOffsetStore, OffsetTable};
+use crate::{DynOffsetStore, OffsetTable, Turn, turn::Turns};
 
 /// How many offsets a broker is given at once.
 const WRITTEN_AT_ONCE: usize = 256;
@@ -16,6 +16,7 @@ pub struct Progress {
     group: Group,
     store: Arc<dyn DynOffsetStore>,
     table: Arc<Mutex<OffsetTable>>,
+    turns: Arc<Turns>,
     is_one_place: bool,
 }
 
@@ -23,7 +24,7 @@ impl Progress {
     /// An empty table in front of the brokers: each queue is written by itself, so that one that cannot be is known, and holds up
     /// no other.
     pub fn new(group: Group, store: Arc<dyn DynOffsetStore>) -> Self {
-        Self { group, store, table: Arc::default(), is_one_place: false }
+        Self { group, store, table: Arc::default(), turns: Arc::default(), is_one_place: false }
     }
 
     /// An empty table in front of a store that is one place for all queues, such as a file or a database: what changed goes there
@@ -51,47 +52,60 @@ impl Progress {
         work(&mut self.table.lock())
     }
 
+    /// The turn to write a queue in another way than by [`flush`](Self::flush), which waits meanwhile. `None`: a write is under way.
+    pub fn turn(&self, queue: &MessageQueue) -> Option<Turn> {
+        self.turns.take(queue)
+    }
+
+    /// Whether a write of a queue is under way.
+    pub fn is_being_written(&self, queue: &MessageQueue) -> bool {
+        self.turns.is_taken(queue)
+    }
+
     /// Writes what changed, brokers side by side: one that is away holds up nobody else (R12). Gives back the queues that could
     /// not be written; they stay changed.
     pub async fn flush(&self, timeout: Duration) -> Vec<MessageQueue> {
         let changed = self.with(|table| table.changed());
-        self.write(changed, timeout).await
+        self.write(changed.into_iter().map(|(queue, _)| queue).collect(), timeout).await
     }
 
     /// Writes what changed in these queues.
     pub async fn flush_queues(&self, queues: &[MessageQueue], timeout: Duration) -> Vec<MessageQueue> {
-        let changed = self
-            .with(|table| queues.iter().filter_map(|queue| Some((queue.clone(), table.changed_in(queue)?))).collect());
-        self.write(changed, timeout).await
+        let has_changed = |queue: &&MessageQueue| self.with(|table| table.changed_in(queue)).is_some();
+        self.write(queues.iter().filter(has_changed).cloned().collect(), timeout).await
     }
 
-    async fn write(&self, changed: Vec<(MessageQueue, u64)>, timeout: Duration) -> Vec<MessageQueue> {
+    async fn write(&self, changed: Vec<MessageQueue>, timeout: Duration) -> Vec<MessageQueue> {
         if self.is_one_place {
             return if changed.is_empty() { Vec::new() } else { self.write_at_once(changed, timeout).await };
         }
-        let mut brokers: BTreeMap<BrokerName, Vec<(MessageQueue, u64)>> = BTreeMap::new();
-        for (queue, offset) in changed {
-            brokers.entry(queue.broker().clone()).or_default().push((queue, offset));
+        let mut brokers: BTreeMap<BrokerName, Vec<MessageQueue>> = BTreeMap::new();
+        for queue in changed {
+            brokers.entry(queue.broker().clone()).or_default().push(queue);
         }
-        let writes = brokers.into_values().map(|offsets| -> BoxFuture<'static, Vec<MessageQueue>> {
+        let writes = brokers.into_values().map(|queues| -> BoxFuture<'static, Vec<MessageQueue>> {
             let this = self.clone();
-            Box::pin(async move { this.write_broker(offsets, timeout).await })
+            Box::pin(async move { this.write_broker(queues, timeout).await })
         });
         side_by_side(writes).await.into_iter().flatten().collect()
     }
 
     /// The first one by itself, so that a broker that is away is asked once; the others side by side, so that what each answer takes
-    /// does not add up.
-    async fn write_broker(&self, offsets: Vec<(MessageQueue, u64)>, timeout: Duration) -> Vec<MessageQueue> {
+    /// does not add up. Those that wait for a write under way come last.
+    async fn write_broker(&self, mut queues: Vec<MessageQueue>, timeout: Duration) -> Vec<MessageQueue> {
         let (mut failed, mut first_error) = (Vec::new(), None);
         let deadline = Instant::now() + timeout;
-        let mut waiting = offsets.into_iter();
+        queues.sort_by_cached_key(|queue| self.is_being_written(queue));
+        let mut waiting = queues.into_iter();
         let mut at_once = 1;
         while !waiting.as_slice().is_empty() {
-            let writes = waiting.by_ref().take(at_once).map(|(queue, _)| -> BoxFuture<'static, _> {
+            let writes = waiting.by_ref().take(at_once).map(|queue| -> BoxFuture<'static, _> {
                 let this = self.clone();
                 Box::pin(async move {
-                    // As it is when its turn comes: it may have been stored and handed over while others were written.
+                    let Some(_turn) = this.turns.wait(&queue, deadline).await else {
+                        return Some((queue, "the write before had no answer in time".to_owned()));
+                    };
+                    // As it is now: it may have been stored and handed over while others were written.
                     let offset = this.with(|table| table.changed_in(&queue))?;
                     let written = this.store_until(deadline, &[(queue.clone(), offset)]).await;
                     written.err().map(|error| (queue, error))
@@ -107,11 +121,28 @@ impl Progress {
         failed
     }
 
-    async fn write_at_once(&self, offsets: Vec<(MessageQueue, u64)>, timeout: Duration) -> Vec<MessageQueue> {
-        let Err(error) = self.store_until(Instant::now() + timeout, &offsets).await else { return Vec::new() };
-        let failed: Vec<_> = offsets.into_iter().map(|(queue, _)| queue).collect();
-        self.warn(Some(error), &failed);
-        failed
+    async fn write_at_once(&self, mut queues: Vec<MessageQueue>, timeout: Duration) -> Vec<MessageQueue> {
+        let deadline = Instant::now() + timeout;
+        // Everybody in the same order, so that no two wait for each other.
+        queues.sort_unstable();
+        let mut turns = Vec::with_capacity(queues.len());
+        for queue in &queues {
+            match self.turns.wait(queue, deadline).await {
+                Some(turn) => turns.push(turn),
+                None => {
+                    self.warn(Some("the write before had no answer in time".to_owned()), &queues);
+                    return queues;
+                }
+            }
+        }
+        let changed = |queue: &MessageQueue| Some((queue.clone(), self.with(|table| table.changed_in(queue))?));
+        let offsets: Vec<_> = queues.iter().filter_map(changed).collect();
+        if offsets.is_empty() {
+            return Vec::new();
+        }
+        let Err(error) = self.store_until(deadline, &offsets).await else { return Vec::new() };
+        self.warn(Some(error), &queues);
+        queues
     }
 
     /// One call to the store; what it has written is no longer ahead of it.

@@ -8,9 +8,11 @@ mod file;
 mod flush;
 mod store;
 mod table;
+mod turn;
 
 pub use broker::BrokerOffsets;
 pub use file::{FileOffsets, FileOffsetsError};
 pub use flush::Progress;
 pub use store::{DynOffsetStore, OffsetStore};
 pub use table::OffsetTable;
+pub use turn::Turn;

@@ -23,6 +23,8 @@ pub enum Action {
     Answer(ResponseCode, String),
     /// The work is done at once, and the answer is held back for this long.
     Delay(Duration),
+    /// The work is done after this long, and then answered. Requests behind it overtake it, as in the thread pools of real brokers.
+    ApplyLater(Duration),
     /// The work is not done, and the connection is closed.
     Disconnect,
     /// The work is done, and the connection is closed instead of an answer.
@@ -85,6 +87,11 @@ impl Fault {
     pub fn delay(mut self, time: Duration) -> Self {
         self.delay = Some(time);
         self
+    }
+
+    /// Does the work that much later, and answers then. Requests behind it overtake it, as in the thread pools of real brokers.
+    pub fn apply_later(self, time: Duration) -> Self {
+        self.with(Action::ApplyLater(time))
     }
 
     /// Closes the connection without doing the work.

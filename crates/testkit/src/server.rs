@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
+    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -270,6 +271,7 @@ impl Guest {
             | Action::ApplyThenAnswer(_)
             | Action::CutAnswerAfter(_)
             | Action::Delay(_) => Some(self.service.clone().handle(&self.connection, &command)),
+            Action::ApplyLater(time) => Some(self.handle_later(*time, command.clone())),
             Action::Disconnect | Action::DropRequest | Action::Garbage(_) => None,
         };
         // Between the work and the answer: whoever sees the one or has the other sees the count too.
@@ -305,6 +307,19 @@ impl Guest {
             }
         }
         self.shared.observer.ring();
+    }
+
+    /// Does the work after this long, also when nobody is there any more.
+    fn handle_later(&self, time: Duration, command: Command) -> Handled {
+        let (service, connection) = (self.service.clone(), self.connection.clone());
+        Handled::Surely(Box::pin(async move {
+            tokio::time::sleep(time).await;
+            match service.handle(&connection, &command) {
+                Handled::Now(answer) => answer,
+                Handled::Later(work) | Handled::Surely(work) => work.await,
+                Handled::Never => std::future::pending().await,
+            }
+        }))
     }
 }
 

@@ -317,3 +317,21 @@ async fn ends_replies_recalls_and_locks_can_be_told_apart_and_hit() {
     assert_eq!(faults.map(|fault| fault.hits()), [1; 4]);
     assert_eq!(seen.lock()[..], [Some(Call::Send)], "hooks see what no fault acts on");
 }
+
+#[tokio::test(start_paused = true)]
+async fn work_that_is_done_later_is_overtaken_and_done_though_nobody_waits() {
+    let cluster = in_memory().await;
+    cluster.fault(Fault::on(Call::Send).times(2).apply_later(Duration::from_secs(7)));
+    let mut client = Client::to_broker(&cluster).await;
+    client.write(&send_request("Orders", 0, "", "1")).await;
+    let mut other = Client::to_broker(&cluster).await;
+    other.write(&send_request("Orders", 0, "", "2")).await;
+    soon(cluster.until_requests(Call::Send, 2)).await;
+    drop(other);
+    let before = tokio::time::Instant::now();
+    assert!(Client::to_broker(&cluster).await.send("Orders", 0, "a", "3").await.is_ok());
+    assert_eq!((cluster.messages("Orders").len(), before.elapsed().as_secs()), (1, 0));
+    assert!(client.read().await.unwrap().is_response());
+    assert_eq!(before.elapsed().as_secs(), 7);
+    soon(cluster.until(|cluster| cluster.messages("Orders").len() == 3)).await;
+}

@@ -13,6 +13,7 @@ mod locks;
 mod many_queues;
 mod members;
 mod offsets;
+mod overtaking;
 mod records;
 mod recovery;
 mod rest;

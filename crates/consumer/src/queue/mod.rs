@@ -2,6 +2,7 @@
 
 pub(crate) mod begin;
 mod buffer;
+mod carry;
 mod lease;
 pub(crate) mod puller;
 mod room;
@@ -45,6 +46,8 @@ pub(crate) struct Queue {
     pub(crate) stop: CancellationToken,
     /// Cancelled when the lock must be given back: a listener that still runs is dropped.
     pub(crate) fence: CancellationToken,
+    /// Whether the pull under way carries progress.
+    carries: AtomicBool,
     /// Messages in listeners.
     pub(crate) running: AtomicUsize,
     /// Whether it stands in the list of queues that have something to hand out, or may not stand there for now.
@@ -81,6 +84,7 @@ impl Queue {
             interrupt: Notify::new(),
             stop,
             fence: CancellationToken::new(),
+            carries: AtomicBool::new(false),
             running: AtomicUsize::new(0),
             listed: AtomicBool::new(false),
             status: Mutex::new(Status {
@@ -96,6 +100,11 @@ impl Queue {
 
     pub(crate) fn id(&self) -> &MessageQueue {
         &self.source.queue
+    }
+
+    /// Whether progress is on its way with a pull.
+    pub(crate) fn carries(&self) -> bool {
+        self.carries.load(Ordering::Acquire)
     }
 
     /// Whether results still count.

@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     pin::pin,
     sync::{Arc, atomic::Ordering},
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use ferrocket_backend::{BoxFuture, PullOutcome, PullRequest, Pulled, Records};
 use ferrocket_model::{ErrorKind, Failure};
 use tokio::time::Instant;
 
-use super::{Queue, room::wait_for_room};
+use super::{Queue, carry::Carried, room::wait_for_room};
 use crate::{QueueState, cancellation::until_cancelled, core::Core, interceptor, rebalance};
 
 /// How long a broker may hold a pull while there is nothing new.
@@ -23,6 +23,8 @@ const QUICK: Duration = Duration::from_secs(5);
 /// How much longer it waits at most: a message of 1 MiB takes as long where a line brings 10 KB a second. A pull that was lost is waited for
 /// that long, too.
 const PATIENCE: Duration = Duration::from_secs(75);
+/// A queue that has caught up asks for an answer at once this often at most, to give its progress along.
+const CARRY_EVERY: Duration = Duration::from_millis(20);
 /// After a refusal that time may heal.
 const REFUSED_PAUSE: Duration = Duration::from_millis(500);
 /// After a refusal that needs a person.
@@ -37,8 +39,13 @@ const FAILED_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) fn run(core: Arc<Core>, queue: Arc<Queue>, offset: u64) -> BoxFuture<'static, ()> {
     Box::pin(async move {
         let moved = {
-            let pulling = pin!(pull(&core, &queue, offset));
-            until_cancelled(&queue.stop, pulling).await
+            let mut pulling = pin!(pull(&core, &queue, offset));
+            let moved = until_cancelled(&queue.stop, pulling.as_mut()).await;
+            // Nobody waits for messages any more, but for what is being stored.
+            let mut is_stored =
+                |cx: &mut Context<'_>| !queue.carries() || pulling.as_mut().poll(cx).is_ready() || !queue.carries();
+            poll_fn(|cx| if is_stored(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+            moved
         };
         if let Some(offset) = moved {
             core.stats.moved();
@@ -51,6 +58,7 @@ pub(crate) fn run(core: Arc<Core>, queue: Arc<Queue>, offset: u64) -> BoxFuture<
 async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
     let (mut batch, mut patience) = (core.options.pull_batch, Duration::ZERO);
     let mut evicted: Option<(Instant, Duration)> = None;
+    let mut carried_last = Instant::now();
     // Nothing is known yet.
     let mut has_more = true;
     loop {
@@ -61,35 +69,43 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
             return std::future::pending::<u64>().await;
         };
         rebalance::standstill::check(core);
-        let commit = match core.options.commits_with_pulls && queue.is_safe() {
-            true => core.progress.with(|table| table.changed_in(queue.id())),
-            false => None,
-        };
-        let (wait, patience_now) = match expected {
+        let (mut wait, patience_now) = match expected {
             // What is there comes at once; what is not must not be expected for long.
             Some(_) => (Duration::ZERO, patience + LONG_POLL),
             // A broker that was away answers at once that it is back, and holds the next one.
             None if queue.away_since().is_some() => (Duration::ZERO, patience),
             None => (LONG_POLL, patience),
         };
+        let carried = match wait.is_zero() || carried_last.elapsed() >= CARRY_EVERY {
+            true => Carried::take(core, queue),
+            false => None,
+        };
+        if carried.is_some() {
+            (wait, carried_last) = (Duration::ZERO, Instant::now());
+        }
         let request = PullRequest {
             group: &core.group,
             source: &queue.source,
             subscription: &subscription,
             offset,
-            commit,
+            commit: carried.as_ref().map(|carried| carried.offset),
             max_messages: batch,
             wait,
             patience: patience_now,
         };
         let began = Instant::now();
         queue.status.lock().last_pull = Some(began);
-        let Some(pulled) = unless_interrupted(queue, core.backend.pull(request)).await else { continue };
+        let pulling = core.backend.pull(request);
+        let pulled = match carried {
+            Some(carried) => Box::pin(carried.along(core, pulling)).await,
+            None => unless_interrupted(queue, pulling).await,
+        };
+        if queue.stop.is_cancelled() {
+            return std::future::pending::<u64>().await; // only what it carried was waited for
+        }
+        let Some(pulled) = pulled else { continue };
         match pulled {
             Ok(pulled) => {
-                if let Some(commit) = pulled.committed {
-                    core.progress.with(|table| table.written(queue.id(), commit));
-                }
                 queue.set_state(QueueState::Running);
                 if began.elapsed() < QUICK {
                     batch = batch.saturating_mul(2).min(core.options.pull_batch);
@@ -132,7 +148,7 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
 }
 
 /// `None` when the pull was interrupted; its answer is not missed, because the next one begins at the same place.
-async fn unless_interrupted<T>(queue: &Queue, mut pulling: BoxFuture<'_, T>) -> Option<T> {
+pub(super) async fn unless_interrupted<T>(queue: &Queue, mut pulling: BoxFuture<'_, T>) -> Option<T> {
     let mut interrupted = pin!(queue.interrupt.notified());
     poll_fn(|cx| match pulling.as_mut().poll(cx) {
         Poll::Ready(pulled) => Poll::Ready(Some(pulled)),
