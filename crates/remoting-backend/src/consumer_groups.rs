@@ -71,6 +71,7 @@ impl ConsumerGroups for RemotingBackend {
                 let (shared, request) = (self.shared.clone(), request.clone());
                 Box::pin(async move {
                     let operation = || "unregister".to_owned();
+                    shared.unanswered.answered(&address, timeout / 2).await;
                     if let Err(failure) = shared.call(&broker, &address, &*request, timeout, operation).await {
                         tracing::debug!(%failure, "a broker notices by itself that a consumer has left");
                     }

@@ -1,6 +1,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use ferrocket_backend::{BoxFuture, ServerEvent, side_by_side};
@@ -10,7 +11,7 @@ use ferrocket_protocol::{
     request::{Heartbeat, HeartbeatAnswer},
 };
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use crate::backend::Shared;
 
@@ -62,6 +63,35 @@ impl Told {
 
     fn forget(&self) {
         self.brokers.lock().clear();
+    }
+}
+
+/// Heartbeats that have no answer yet, by broker. Brokers do what they are asked in any order: one that comes after the word that
+/// somebody leaves makes him a member again, for two minutes. So whoever leaves waits for those of before (as with Java's lock of
+/// heartbeats). Bounded by the brokers that routes name.
+#[derive(Default)]
+pub(crate) struct Unanswered {
+    brokers: Mutex<HashMap<Arc<str>, Arc<watch::Sender<()>>>>,
+}
+
+impl Unanswered {
+    /// A heartbeat is under way until what this gives back is dropped.
+    fn begin(&self, address: &Arc<str>) -> watch::Receiver<()> {
+        self.brokers.lock().entry(address.clone()).or_default().subscribe()
+    }
+
+    /// Forgets brokers that have answered everything.
+    fn tidy(&self) {
+        self.brokers.lock().retain(|_, heartbeats| !heartbeats.is_closed());
+    }
+
+    /// Waits until a broker has answered everything, as long as one may wait.
+    pub(crate) async fn answered(&self, address: &str, limit: Duration) {
+        let heartbeats = self.brokers.lock().get(address).cloned();
+        if let Some(heartbeats) = heartbeats {
+            // Otherwise it says nothing, and need not be expected to do anything.
+            let _ = tokio::time::timeout(limit, heartbeats.closed()).await;
+        }
     }
 }
 
@@ -125,7 +155,9 @@ impl Shared {
         data.consumer_data_set.iter_mut().for_each(|consumer| consumer.subscription_data_set.clear());
         let light = Arc::new(Heartbeat::new(&data));
         let brokers = self.brokers.for_heartbeat(self.members.has_consumers());
+        self.unanswered.tidy();
         let calls = brokers.into_iter().map(|(broker, address)| -> BoxFuture<'static, ()> {
+            let unanswered = self.unanswered.begin(&address);
             let (shared, full, light) = (self.clone(), full.clone(), light.clone());
             Box::pin(async move {
                 let connection = || shared.pool.connected(&address).map(|connection| connection.opened());
@@ -141,6 +173,7 @@ impl Shared {
                     }
                     Err(failure) => tracing::debug!(%failure, "a heartbeat did not arrive"),
                 }
+                drop(unanswered);
             })
         });
         side_by_side(calls).await;
@@ -149,8 +182,6 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn answer(supports_v2: bool, subscription_changed: bool) -> HeartbeatAnswer {

@@ -279,6 +279,7 @@ impl Membership for RemotingBackend {
                 let (shared, request, inner) = (self.shared.clone(), request.clone(), inner.clone());
                 Box::pin(async move {
                     let operation = || "unregister".to_owned();
+                    shared.unanswered.answered(&address, left() / 2).await;
                     let mut told = shared.call(&broker, &address, &*request, left(), operation).await;
                     if stays && told.is_ok() {
                         told = shared.call(&broker, &address, &*inner, left(), operation).await;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ferrocket::{Client, PushConsumer};
-use ferrocket_testkit::{Action, Call, Intercepted, TestCluster};
+use ferrocket_testkit::{Action, Call, Fault, Intercepted, TestCluster};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -150,4 +150,32 @@ async fn progress_of_a_queue_that_has_caught_up_goes_along_with_pulls() {
     let pulls = cluster.requests(Call::Pull) - before;
     assert!(pulls <= 2 * 60, "{pulls} pulls for 60 messages");
     assert_eq!(cluster.requests(Call::CommitOffset), 0, "without a request of its own");
+}
+
+/// A heartbeat that is done after the word that a consumer leaves would make it a member again, whose queues nobody has for two minutes.
+/// Seen to fail, both, with an end that does not wait for heartbeats under way.
+#[tokio::test(start_paused = true)]
+async fn a_consumer_that_left_is_not_made_a_member_again_by_a_heartbeat_of_before() {
+    for is_dropped in [false, true] {
+        let (cluster, log) = (cluster(1).await, Log::default());
+        let (client, _) = client(&cluster, "one").await;
+        let one = join(&client, &log, "one", false).await;
+        until_owned(&cluster, &one, 1).await;
+        let late = cluster.fault(Fault::on(Call::Heartbeat).apply_later(SECOND / 5));
+        let other = client.push_consumer("refunds").subscribe("Orders", "*").concurrent(log.content("other"));
+        let leaves = async {
+            until(&cluster, || late.hits() >= 1).await;
+            let began = Instant::now();
+            match is_dropped {
+                true => drop(one),
+                false => soon(one.shutdown()).await.expect("it ends"),
+            }
+            until(&cluster, || cluster.members(GROUP).is_empty()).await;
+            assert!(began.elapsed() <= SECOND / 2, "after {:?}", began.elapsed());
+        };
+        let (other, ()) = tokio::join!(other.build(), leaves);
+        let _other = other.expect("it builds");
+        sleep(SECOND).await;
+        assert_eq!(cluster.members(GROUP), Vec::<String>::new(), "dropped: {is_dropped}");
+    }
 }
