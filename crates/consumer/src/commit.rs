@@ -36,8 +36,8 @@ pub(crate) async fn regularly(core: Arc<Core>) {
         hand_over::fence(&core, &core.locked()).await;
         standstill::check(&core);
         writes.finish().await;
-        writes.begin(&core);
-        writes.finish().await;
+        let queues: Vec<_> = core.queues.lock().values().cloned().collect();
+        core.store_last(&queues, core.stack.request_timeout).await;
         let queues: Vec<_> = core.queues.lock().values().filter(|queue| queue.is_idle()).cloned().collect();
         core.queues.lock().clear();
         core.doubt.notify_one(); // there is nothing to keep any more
@@ -64,7 +64,7 @@ impl Writes {
         for (place, queues) in places {
             self.0.entry(place).or_insert_with(|| {
                 let core = core.clone();
-                Box::pin(async move { drop(core.store(&queues, core.stack.request_timeout).await) })
+                Box::pin(async move { core.store(&queues, core.stack.request_timeout).await })
             });
         }
     }

@@ -190,11 +190,20 @@ impl Core {
         queue.room.notify_one();
     }
 
-    /// Stores what changed in queues, but of none that somebody else may have by now, who is further. Gives back those that could
-    /// not be written.
-    pub(crate) async fn store(&self, queues: &[Arc<Queue>], timeout: Duration) -> Vec<MessageQueue> {
+    /// Stores what changed in queues, but of none that somebody else may have by now, who is further; nor where a write is under way.
+    pub(crate) async fn store(&self, queues: &[Arc<Queue>], timeout: Duration) {
         let safe: Vec<_> = queues.iter().filter(|queue| queue.is_safe()).map(|queue| queue.id().clone()).collect();
-        self.progress.flush_queues(&safe, timeout).await
+        self.progress.flush_queues(&safe, timeout).await;
+    }
+
+    /// The same for queues that are not pulled any more, behind the writes under way, so that none of them lands later. Gives back the
+    /// queues that could not be written.
+    pub(crate) async fn store_last(&self, queues: &[Arc<Queue>], timeout: Duration) -> Vec<MessageQueue> {
+        let until = Instant::now() + timeout;
+        let mut turns = self.progress.turns(queues.iter().map(|queue| queue.id().clone()), timeout / 2).await;
+        let safe: BTreeSet<_> = queues.iter().filter(|queue| queue.is_safe()).map(|queue| queue.id()).collect();
+        turns.retain(|turn| safe.contains(turn.queue()));
+        self.progress.flush_turns(turns, until.saturating_duration_since(Instant::now())).await
     }
 
     /// After a call to the broker of a queue failed: it may be back at another address. The route of one topic of it tells.
@@ -305,7 +314,7 @@ impl Core {
         let queues: Vec<_> = std::mem::take(&mut *self.queues.lock()).into_values().collect();
         self.doubt.notify_one(); // there is nothing to keep any more
         // Even at the deadline a last attempt is made to store what is settled.
-        let unstored = self.store(&queues, left()).await;
+        let unstored = self.store_last(&queues, left()).await;
         if !unstored.is_empty() {
             leftovers.push(Leftover::Offsets { group: group(), queues: unstored.len() });
         }

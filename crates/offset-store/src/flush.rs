@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use ferrocket_backend::{BoxFuture, side_by_side};
 use ferrocket_model::{BoxError, BrokerName, Group, MessageQueue};
@@ -52,63 +56,72 @@ impl Progress {
         work(&mut self.table.lock())
     }
 
-    /// The turn to write a queue in another way than by [`flush`](Self::flush), which waits meanwhile. `None`: a write is under way.
+    /// The turn to write one queue, as by a pull that carries its offset. `None`: a write is under way.
     pub fn turn(&self, queue: &MessageQueue) -> Option<Turn> {
         self.turns.take(queue)
     }
 
-    /// Whether a write of a queue is under way.
-    pub fn is_being_written(&self, queue: &MessageQueue) -> bool {
-        self.turns.is_taken(queue)
+    /// The turns to write these queues, for who writes them last. Waits for writes under way, but no longer than `limit`: what has had no
+    /// answer by then is more likely lost than late. Nobody may begin new ones, or this waits for those, too.
+    pub async fn turns(&self, queues: impl IntoIterator<Item = MessageQueue>, limit: Duration) -> Vec<Turn> {
+        let until = Instant::now() + limit;
+        // Everybody in the same order, so that no two wait for each other.
+        let queues: BTreeSet<_> = queues.into_iter().collect();
+        let mut turns = Vec::with_capacity(queues.len());
+        for queue in &queues {
+            turns.push(self.turns.wait(queue, until).await);
+        }
+        turns
     }
 
     /// Writes what changed, brokers side by side: one that is away holds up nobody else (R12). Gives back the queues that could
-    /// not be written; they stay changed.
+    /// not be written; they stay changed. What is being written already is left out.
     pub async fn flush(&self, timeout: Duration) -> Vec<MessageQueue> {
         let changed = self.with(|table| table.changed());
-        self.write(changed.into_iter().map(|(queue, _)| queue).collect(), timeout).await
+        let turns = changed.iter().filter_map(|(queue, _)| self.turn(queue)).collect();
+        self.flush_turns(turns, timeout).await
     }
 
-    /// Writes what changed in these queues.
+    /// The same for these queues.
     pub async fn flush_queues(&self, queues: &[MessageQueue], timeout: Duration) -> Vec<MessageQueue> {
         let has_changed = |queue: &&MessageQueue| self.with(|table| table.changed_in(queue)).is_some();
-        self.write(queues.iter().filter(has_changed).cloned().collect(), timeout).await
+        let turns = queues.iter().filter(has_changed).filter_map(|queue| self.turn(queue)).collect();
+        self.flush_turns(turns, timeout).await
     }
 
-    async fn write(&self, changed: Vec<MessageQueue>, timeout: Duration) -> Vec<MessageQueue> {
+    /// Writes what changed in queues whose turn one has.
+    pub async fn flush_turns(&self, mut turns: Vec<Turn>, timeout: Duration) -> Vec<MessageQueue> {
+        let deadline = Instant::now() + timeout;
+        turns.retain(|turn| self.with(|table| table.changed_in(turn.queue())).is_some());
         if self.is_one_place {
-            return if changed.is_empty() { Vec::new() } else { self.write_at_once(changed, timeout).await };
+            return self.write_at_once(turns, deadline).await;
         }
-        let mut brokers: BTreeMap<BrokerName, Vec<MessageQueue>> = BTreeMap::new();
-        for queue in changed {
-            brokers.entry(queue.broker().clone()).or_default().push(queue);
+        let mut brokers: BTreeMap<BrokerName, Vec<Turn>> = BTreeMap::new();
+        for turn in turns {
+            brokers.entry(turn.queue().broker().clone()).or_default().push(turn);
         }
-        let writes = brokers.into_values().map(|queues| -> BoxFuture<'static, Vec<MessageQueue>> {
+        let writes = brokers.into_values().map(|turns| -> BoxFuture<'static, Vec<MessageQueue>> {
             let this = self.clone();
-            Box::pin(async move { this.write_broker(queues, timeout).await })
+            Box::pin(async move { this.write_broker(turns, deadline).await })
         });
         side_by_side(writes).await.into_iter().flatten().collect()
     }
 
     /// The first one by itself, so that a broker that is away is asked once; the others side by side, so that what each answer takes
-    /// does not add up. Those that wait for a write under way come last.
-    async fn write_broker(&self, mut queues: Vec<MessageQueue>, timeout: Duration) -> Vec<MessageQueue> {
+    /// does not add up.
+    async fn write_broker(&self, turns: Vec<Turn>, deadline: Instant) -> Vec<MessageQueue> {
         let (mut failed, mut first_error) = (Vec::new(), None);
-        let deadline = Instant::now() + timeout;
-        queues.sort_by_cached_key(|queue| self.is_being_written(queue));
-        let mut waiting = queues.into_iter();
+        let mut waiting = turns.into_iter();
         let mut at_once = 1;
         while !waiting.as_slice().is_empty() {
-            let writes = waiting.by_ref().take(at_once).map(|queue| -> BoxFuture<'static, _> {
+            let writes = waiting.by_ref().take(at_once).map(|turn| -> BoxFuture<'static, _> {
                 let this = self.clone();
                 Box::pin(async move {
-                    let Some(_turn) = this.turns.wait(&queue, deadline).await else {
-                        return Some((queue, "the write before had no answer in time".to_owned()));
-                    };
-                    // As it is now: it may have been stored and handed over while others were written.
-                    let offset = this.with(|table| table.changed_in(&queue))?;
+                    let queue = turn.queue();
+                    // As it is when it comes to it: it may have been handed over while others were written.
+                    let offset = this.with(|table| table.changed_in(queue))?;
                     let written = this.store_until(deadline, &[(queue.clone(), offset)]).await;
-                    written.err().map(|error| (queue, error))
+                    written.err().map(|error| (queue.clone(), error))
                 })
             });
             for (queue, error) in side_by_side(writes).await.into_iter().flatten() {
@@ -121,32 +134,24 @@ impl Progress {
         failed
     }
 
-    async fn write_at_once(&self, mut queues: Vec<MessageQueue>, timeout: Duration) -> Vec<MessageQueue> {
-        let deadline = Instant::now() + timeout;
-        // Everybody in the same order, so that no two wait for each other.
-        queues.sort_unstable();
-        let mut turns = Vec::with_capacity(queues.len());
-        for queue in &queues {
-            match self.turns.wait(queue, deadline).await {
-                Some(turn) => turns.push(turn),
-                None => {
-                    self.warn(Some("the write before had no answer in time".to_owned()), &queues);
-                    return queues;
-                }
-            }
-        }
-        let changed = |queue: &MessageQueue| Some((queue.clone(), self.with(|table| table.changed_in(queue))?));
-        let offsets: Vec<_> = queues.iter().filter_map(changed).collect();
+    async fn write_at_once(&self, turns: Vec<Turn>, deadline: Instant) -> Vec<MessageQueue> {
+        let changed = |turn: &Turn| Some((turn.queue().clone(), self.with(|table| table.changed_in(turn.queue()))?));
+        let offsets: Vec<_> = turns.iter().filter_map(changed).collect();
         if offsets.is_empty() {
             return Vec::new();
         }
         let Err(error) = self.store_until(deadline, &offsets).await else { return Vec::new() };
-        self.warn(Some(error), &queues);
-        queues
+        let failed: Vec<_> = offsets.into_iter().map(|(queue, _)| queue).collect();
+        self.warn(Some(error), &failed);
+        failed
     }
 
     /// One call to the store; what it has written is no longer ahead of it.
     async fn store_until(&self, deadline: Instant, offsets: &[(MessageQueue, u64)]) -> Result<(), String> {
+        if Instant::now() >= deadline {
+            // Not even begun: nobody waits for its end.
+            return Err("there was no time left".to_owned());
+        }
         match tokio::time::timeout_at(deadline, self.store.write(&self.group, offsets)).await {
             Ok(Ok(())) => {
                 self.with(|table| offsets.iter().for_each(|(queue, offset)| table.written(queue, *offset)));

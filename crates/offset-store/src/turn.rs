@@ -14,37 +14,45 @@ pub(crate) struct Turns {
 /// The turn to write one queue, until it is dropped. Brokers do what they are asked in any order: of two writes that are under way, the
 /// older one may land last, and the offset goes back (R-I4).
 pub struct Turn {
-    turns: Arc<Turns>,
     queue: MessageQueue,
+    /// `None` when it was not waited for any longer: it is still somebody else's.
+    turns: Option<Arc<Turns>>,
 }
 
 impl Turns {
     /// `None`: a write is under way.
     pub(crate) fn take(self: &Arc<Self>, queue: &MessageQueue) -> Option<Turn> {
         let is_free = self.taken.lock().insert(queue.clone());
-        is_free.then(|| Turn { turns: self.clone(), queue: queue.clone() })
+        is_free.then(|| Turn { queue: queue.clone(), turns: Some(self.clone()) })
     }
 
-    /// Waits for the write under way. `None`: it took longer.
-    pub(crate) async fn wait(self: &Arc<Self>, queue: &MessageQueue, deadline: Instant) -> Option<Turn> {
+    /// Waits for the write under way until then.
+    pub(crate) async fn wait(self: &Arc<Self>, queue: &MessageQueue, until: Instant) -> Turn {
         loop {
             let ended = self.ended.notified();
             if let Some(turn) = self.take(queue) {
-                return Some(turn);
+                return turn;
             }
-            tokio::time::timeout_at(deadline, ended).await.ok()?;
+            if tokio::time::timeout_at(until, ended).await.is_err() {
+                return Turn { queue: queue.clone(), turns: None };
+            }
         }
     }
+}
 
-    pub(crate) fn is_taken(&self, queue: &MessageQueue) -> bool {
-        self.taken.lock().contains(queue)
+impl Turn {
+    /// Which one.
+    pub fn queue(&self) -> &MessageQueue {
+        &self.queue
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.turns.taken.lock().remove(&self.queue);
-        self.turns.ended.notify_waiters();
+        if let Some(turns) = &self.turns {
+            turns.taken.lock().remove(&self.queue);
+            turns.ended.notify_waiters();
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use ferrocket_protocol::{
     request::{CheckClient, ConsumerConnection, GetConsumerConnection, GetConsumerList, Unregister},
 };
 
+use tokio::time::Instant;
+
 use crate::{RemotingBackend, backend::unknown_broker};
 
 impl ConsumerGroups for RemotingBackend {
@@ -58,9 +60,7 @@ impl ConsumerGroups for RemotingBackend {
 
     fn withdraw<'a>(&'a self, group: &'a Group, timeout: Duration) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if self.shared.members.consumes(group) {
-                return;
-            }
+            let until = Instant::now() + timeout;
             let mut request = Unregister::new(self.client_id());
             request.consumer_group = Some(self.shared.names.group(group).into_owned());
             let request = Arc::new(request);
@@ -68,11 +68,15 @@ impl ConsumerGroups for RemotingBackend {
             // A broker without a connection of ours knows nothing of us.
             brokers.retain(|(_, address)| self.shared.pool.connected(address).is_some());
             let calls = brokers.into_iter().map(|(broker, address)| -> BoxFuture<'static, ()> {
-                let (shared, request) = (self.shared.clone(), request.clone());
+                let (shared, request, group) = (self.shared.clone(), request.clone(), group.clone());
                 Box::pin(async move {
                     let operation = || "unregister".to_owned();
                     shared.unanswered.answered(&address, timeout / 2).await;
-                    if let Err(failure) = shared.call(&broker, &address, &*request, timeout, operation).await {
+                    if shared.members.has(&group, true) {
+                        return; // another consumer has come in the meantime
+                    }
+                    let left = until.saturating_duration_since(Instant::now());
+                    if let Err(failure) = shared.call(&broker, &address, &*request, left, operation).await {
                         tracing::debug!(%failure, "a broker notices by itself that a consumer has left");
                     }
                 })

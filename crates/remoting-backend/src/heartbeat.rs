@@ -4,8 +4,8 @@ use std::{
     time::Duration,
 };
 
-use ferrocket_backend::{BoxFuture, ServerEvent, side_by_side};
-use ferrocket_model::java_string_hash;
+use ferrocket_backend::ServerEvent;
+use ferrocket_model::{BrokerName, java_string_hash};
 use ferrocket_protocol::{
     body::HeartbeatData,
     request::{Heartbeat, HeartbeatAnswer},
@@ -147,6 +147,16 @@ impl Shared {
         if self.members.is_empty() {
             return;
         }
+        let brokers = self.brokers.for_heartbeat(self.members.has_consumers());
+        // Before it is looked up what to say: whoever leaves after that sees them under way.
+        self.unanswered.tidy();
+        let brokers: Vec<_> = brokers
+            .into_iter()
+            .map(|(broker, address)| {
+                let unanswered = self.unanswered.begin(&address);
+                (broker, address, unanswered)
+            })
+            .collect();
         let mut data = self.members.heartbeat();
         data.heartbeat_fingerprint = fingerprint(&data);
         let fingerprint = data.heartbeat_fingerprint;
@@ -154,29 +164,40 @@ impl Shared {
         data.without_sub = true;
         data.consumer_data_set.iter_mut().for_each(|consumer| consumer.subscription_data_set.clear());
         let light = Arc::new(Heartbeat::new(&data));
-        let brokers = self.brokers.for_heartbeat(self.members.has_consumers());
-        self.unanswered.tidy();
-        let calls = brokers.into_iter().map(|(broker, address)| -> BoxFuture<'static, ()> {
-            let unanswered = self.unanswered.begin(&address);
+        let round = watch::Sender::default();
+        for (broker, address, unanswered) in brokers {
             let (shared, full, light) = (self.clone(), full.clone(), light.clone());
-            Box::pin(async move {
-                let connection = || shared.pool.connected(&address).map(|connection| connection.opened());
-                let before = connection();
-                let is_light = shared.told.knows(&address, before, fingerprint);
-                let heartbeat = if is_light { light } else { full };
-                let operation = || "send a heartbeat".to_owned();
-                match shared.call(&broker, &address, &*heartbeat, shared.request_timeout, operation).await {
-                    Ok(answer) => {
-                        // A light one that went over a new connection told it nothing.
-                        let over = connection().filter(|after| !is_light || Some(*after) == before);
-                        shared.told.answered(&address, over, fingerprint, &answer, is_light);
-                    }
-                    Err(failure) => tracing::debug!(%failure, "a heartbeat did not arrive"),
-                }
-                drop(unanswered);
-            })
-        });
-        side_by_side(calls).await;
+            let under_way: watch::Receiver<()> = round.subscribe();
+            // To its end, also when nobody waits for the round any more: it cannot be taken back.
+            self.spawn(Box::pin(async move {
+                shared.beat_once(&broker, &address, &full, &light, fingerprint).await;
+                drop((unanswered, under_way));
+            }));
+        }
+        round.closed().await;
+    }
+
+    async fn beat_once(
+        &self,
+        broker: &BrokerName,
+        address: &Arc<str>,
+        full: &Heartbeat,
+        light: &Heartbeat,
+        fingerprint: i32,
+    ) {
+        let connection = || self.pool.connected(address).map(|connection| connection.opened());
+        let before = connection();
+        let is_light = self.told.knows(address, before, fingerprint);
+        let heartbeat = if is_light { light } else { full };
+        let operation = || "send a heartbeat".to_owned();
+        match self.call(broker, address, heartbeat, self.request_timeout, operation).await {
+            Ok(answer) => {
+                // A light one that went over a new connection told it nothing.
+                let over = connection().filter(|after| !is_light || Some(*after) == before);
+                self.told.answered(address, over, fingerprint, &answer, is_light);
+            }
+            Err(failure) => tracing::debug!(%failure, "a heartbeat did not arrive"),
+        }
     }
 }
 

@@ -94,9 +94,10 @@ impl Members {
         self.groups.lock().values().any(|roles| roles.consumer.is_some())
     }
 
-    /// Whether somebody here consumes in this group.
-    pub(crate) fn consumes(&self, group: &Group) -> bool {
-        self.groups.lock().get(group).is_some_and(|roles| roles.consumer.is_some())
+    /// Whether somebody here has that role in this group.
+    pub(crate) fn has(&self, group: &Group, consumer: bool) -> bool {
+        let has_role = |roles: &Roles| if consumer { roles.consumer.is_some() } else { roles.producers > 0 };
+        self.groups.lock().get(group).is_some_and(has_role)
     }
 
     /// Whether there is anybody to tell of.
@@ -277,9 +278,13 @@ impl Membership for RemotingBackend {
             brokers.retain(|(_, address)| self.shared.pool.connected(address).is_some());
             let calls = brokers.into_iter().map(|(broker, address)| -> BoxFuture<'static, Option<String>> {
                 let (shared, request, inner) = (self.shared.clone(), request.clone(), inner.clone());
+                let group = group.clone();
                 Box::pin(async move {
                     let operation = || "unregister".to_owned();
                     shared.unanswered.answered(&address, left() / 2).await;
+                    if shared.members.has(&group, consumer) {
+                        return None; // somebody has come in the meantime
+                    }
                     let mut told = shared.call(&broker, &address, &*request, left(), operation).await;
                     if stays && told.is_ok() {
                         told = shared.call(&broker, &address, &*inner, left(), operation).await;

@@ -4,13 +4,16 @@
 //! carries is a pull that is answered at once, and whoever stores last, as a hand-over does, waits for that answer: otherwise the
 //! older offset might land behind the last one, and the next owner would begin there.
 
-use std::sync::atomic::Ordering;
+use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 
 use ferrocket_backend::{BoxFuture, Outcome, Pulled};
 use ferrocket_offset_store::Turn;
 
 use super::{Queue, puller::unless_interrupted};
 use crate::core::Core;
+
+/// Progress goes along this often at most: a queue that has caught up makes a pull of its own of it.
+const EVERY: Duration = Duration::from_millis(20);
 
 /// What a pull carries, with the turn to write it.
 pub(super) struct Carried<'a> {
@@ -31,35 +34,41 @@ impl<'a> Carried<'a> {
         // As it is now that nobody else writes.
         let offset = changed()?;
         queue.carries.store(true, Ordering::Release);
+        queue.carried.store(offset, Ordering::Release);
         Some(Self { offset, queue, _turn: turn })
     }
 
-    /// Waits for the answer, whatever else is wanted meanwhile. When it is late the turn passes on: half of the time that a request
-    /// has is left for who waits, and what is not stored by then is lost more likely than late.
+    /// Waits for the answer. When it is late the turn passes on: half of the time that a request has is left for who waits, and what
+    /// is not stored by then is lost more likely than late.
     pub(super) async fn along(
         self,
         core: &Core,
         mut pulling: BoxFuture<'_, Outcome<Pulled>>,
     ) -> Option<Outcome<Pulled>> {
         let queue = self.queue;
-        let stored = |pulled: &Outcome<Pulled>| {
-            if let Ok(Pulled { committed: Some(offset), .. }) = pulled {
-                core.progress.with(|table| table.written(queue.id(), *offset));
-            }
+        let Ok(pulled) = tokio::time::timeout(core.stack.request_timeout / 2, &mut pulling).await else {
+            drop(self);
+            return unless_interrupted(queue, pulling).await;
         };
-        if let Ok(pulled) = tokio::time::timeout(core.stack.request_timeout / 2, &mut pulling).await {
-            stored(&pulled);
-            return Some(pulled);
+        if let Ok(Pulled { committed: Some(offset), .. }) = pulled {
+            core.progress.with(|table| table.written(queue.id(), offset));
         }
-        drop(self);
-        let pulled = unless_interrupted(queue, pulling).await;
-        pulled.as_ref().inspect(|pulled| stored(pulled));
-        pulled
+        // What it brought is not what is wanted any more; what it carried counts all the same.
+        let is_interrupted = pin!(queue.interrupt.notified()).enable();
+        (!is_interrupted).then_some(pulled)
     }
 }
 
 impl Drop for Carried<'_> {
     fn drop(&mut self) {
         self.queue.carries.store(false, Ordering::Release);
+    }
+}
+
+/// How long nothing goes along after this answer. Slaves store nothing: only the regular store tells the master.
+pub(super) fn pause_after(core: &Core, pulled: Option<&Outcome<Pulled>>) -> Duration {
+    match pulled {
+        Some(Ok(Pulled { committed: None, .. })) => core.options.commit_interval,
+        _ => EVERY,
     }
 }

@@ -11,7 +11,7 @@ use std::{
     iter,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -29,6 +29,8 @@ pub(crate) use lease::Lease;
 
 /// A queue whose first message has been in a listener for this long without any progress is called stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// No offset at all.
+const NEVER: u64 = u64::MAX;
 
 /// A queue during one ownership. A new ownership makes a new one, so late results of an old one do nothing.
 pub(crate) struct Queue {
@@ -48,6 +50,8 @@ pub(crate) struct Queue {
     pub(crate) fence: CancellationToken,
     /// Whether the pull under way carries progress.
     carries: AtomicBool,
+    /// What was carried last.
+    carried: AtomicU64,
     /// Messages in listeners.
     pub(crate) running: AtomicUsize,
     /// Whether it stands in the list of queues that have something to hand out, or may not stand there for now.
@@ -85,6 +89,7 @@ impl Queue {
             stop,
             fence: CancellationToken::new(),
             carries: AtomicBool::new(false),
+            carried: AtomicU64::new(NEVER),
             running: AtomicUsize::new(0),
             listed: AtomicBool::new(false),
             status: Mutex::new(Status {
@@ -105,6 +110,11 @@ impl Queue {
     /// Whether progress is on its way with a pull.
     pub(crate) fn carries(&self) -> bool {
         self.carries.load(Ordering::Acquire)
+    }
+
+    /// The last offset that went with a pull.
+    pub(crate) fn carried_last(&self) -> Option<u64> {
+        Some(self.carried.load(Ordering::Acquire)).filter(|offset| *offset != NEVER)
     }
 
     /// Whether results still count.

@@ -12,7 +12,11 @@ use ferrocket_backend::{BoxFuture, PullOutcome, PullRequest, Pulled, Records};
 use ferrocket_model::{ErrorKind, Failure};
 use tokio::time::Instant;
 
-use super::{Queue, carry::Carried, room::wait_for_room};
+use super::{
+    Queue,
+    carry::{self, Carried},
+    room::wait_for_room,
+};
 use crate::{QueueState, cancellation::until_cancelled, core::Core, interceptor, rebalance};
 
 /// How long a broker may hold a pull while there is nothing new.
@@ -23,8 +27,6 @@ const QUICK: Duration = Duration::from_secs(5);
 /// How much longer it waits at most: a message of 1 MiB takes as long where a line brings 10 KB a second. A pull that was lost is waited for
 /// that long, too.
 const PATIENCE: Duration = Duration::from_secs(75);
-/// A queue that has caught up asks for an answer at once this often at most, to give its progress along.
-const CARRY_EVERY: Duration = Duration::from_millis(20);
 /// After a refusal that time may heal.
 const REFUSED_PAUSE: Duration = Duration::from_millis(500);
 /// After a refusal that needs a person.
@@ -58,7 +60,7 @@ pub(crate) fn run(core: Arc<Core>, queue: Arc<Queue>, offset: u64) -> BoxFuture<
 async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
     let (mut batch, mut patience) = (core.options.pull_batch, Duration::ZERO);
     let mut evicted: Option<(Instant, Duration)> = None;
-    let mut carried_last = Instant::now();
+    let mut carries_from = Instant::now();
     // Nothing is known yet.
     let mut has_more = true;
     loop {
@@ -69,20 +71,16 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
             return std::future::pending::<u64>().await;
         };
         rebalance::standstill::check(core);
-        let (mut wait, patience_now) = match expected {
+        let carried = if Instant::now() >= carries_from { Carried::take(core, queue) } else { None };
+        let carries = carried.is_some();
+        let (wait, patience_now) = match expected {
             // What is there comes at once; what is not must not be expected for long.
             Some(_) => (Duration::ZERO, patience + LONG_POLL),
             // A broker that was away answers at once that it is back, and holds the next one.
             None if queue.away_since().is_some() => (Duration::ZERO, patience),
+            None if carries => (Duration::ZERO, patience + LONG_POLL),
             None => (LONG_POLL, patience),
         };
-        let carried = match wait.is_zero() || carried_last.elapsed() >= CARRY_EVERY {
-            true => Carried::take(core, queue),
-            false => None,
-        };
-        if carried.is_some() {
-            (wait, carried_last) = (Duration::ZERO, Instant::now());
-        }
         let request = PullRequest {
             group: &core.group,
             source: &queue.source,
@@ -100,6 +98,9 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
             Some(carried) => Box::pin(carried.along(core, pulling)).await,
             None => unless_interrupted(queue, pulling).await,
         };
+        if carries {
+            carries_from = Instant::now() + carry::pause_after(core, pulled.as_ref());
+        }
         if queue.stop.is_cancelled() {
             return std::future::pending::<u64>().await; // only what it carried was waited for
         }

@@ -74,7 +74,7 @@ async fn finish(core: Arc<Core>, queues: Vec<Arc<Queue>>) {
     // Where a lock ended meanwhile, or without locks, somebody else may be further by now.
     let ours =
         if core.needs_locks() || core.options.is_broadcast { queues.clone() } else { untouched(&core, &queues).await };
-    core.store(&ours, core.stack.request_timeout).await;
+    core.store_last(&ours, core.stack.request_timeout).await;
     for queue in &queues {
         core.let_go(queue);
         core.progress.with(|table| table.end(queue.id()));
@@ -89,7 +89,9 @@ async fn untouched(core: &Core, queues: &[Arc<Queue>]) -> Vec<Arc<Queue>> {
     let mut untouched = Vec::new();
     for queue in queues {
         let (changed, stored) = core.progress.with(|table| (table.changed_in(queue.id()), table.stored(queue.id())));
-        if changed.is_some() && core.progress.read(queue.id()).await.is_ok_and(|found| found == stored) {
+        // What a pull carried may be there before its answer is here.
+        let is_ours = |found: Option<u64>| found == stored || found.is_some() && found == queue.carried_last();
+        if changed.is_some() && core.progress.read(queue.id()).await.is_ok_and(is_ours) {
             untouched.push(queue.clone());
         }
     }

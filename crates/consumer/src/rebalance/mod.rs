@@ -334,7 +334,9 @@ pub(crate) async fn restart(core: Arc<Core>, queue: Arc<Queue>, offset: u64) {
         return; // given up meanwhile
     }
     core.progress.with(|table| table.reset(queue.id(), offset));
-    core.progress.flush_queues(&[queue.id().clone()], core.stack.request_timeout).await;
+    let timeout = core.stack.request_timeout;
+    let turns = core.progress.turns([queue.id().clone()], timeout / 2).await;
+    core.progress.flush_turns(turns, timeout).await;
     let anew = own(&core, queue.id().clone(), queue.lease.clone(), offset);
     {
         let mut owned = core.queues.lock();
