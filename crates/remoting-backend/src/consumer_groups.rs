@@ -64,16 +64,15 @@ impl ConsumerGroups for RemotingBackend {
             let mut request = Unregister::new(self.client_id());
             request.consumer_group = Some(self.shared.names.group(group).into_owned());
             let request = Arc::new(request);
-            let mut brokers = self.shared.brokers.for_heartbeat(true);
-            // A broker without a connection of ours knows nothing of us.
-            brokers.retain(|(_, address)| self.shared.pool.connected(address).is_some());
+            let brokers = self.shared.brokers.for_heartbeat(true);
             let calls = brokers.into_iter().map(|(broker, address)| -> BoxFuture<'static, ()> {
                 let (shared, request, group) = (self.shared.clone(), request.clone(), group.clone());
                 Box::pin(async move {
                     let operation = || "unregister".to_owned();
                     shared.unanswered.answered(&address, timeout / 2).await;
-                    if shared.members.has(&group, true) {
-                        return; // another consumer has come in the meantime
+                    // A broker without a connection of ours knows nothing of us; or another consumer has come in the meantime.
+                    if shared.pool.connected(&address).is_none() || shared.members.has(&group, true) {
+                        return;
                     }
                     let left = until.saturating_duration_since(Instant::now());
                     if let Err(failure) = shared.call(&broker, &address, &*request, left, operation).await {

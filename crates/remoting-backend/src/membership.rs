@@ -273,17 +273,16 @@ impl Membership for RemotingBackend {
             let mut inner = Unregister::new(self.client_id());
             inner.producer_group = Some(Group::from_static(system::CLIENT_INNER_PRODUCER));
             let inner = Arc::new(inner);
-            let mut brokers = self.shared.brokers.for_heartbeat(consumer);
-            // A broker without a connection of ours knows nothing of us.
-            brokers.retain(|(_, address)| self.shared.pool.connected(address).is_some());
+            let brokers = self.shared.brokers.for_heartbeat(consumer);
             let calls = brokers.into_iter().map(|(broker, address)| -> BoxFuture<'static, Option<String>> {
                 let (shared, request, inner) = (self.shared.clone(), request.clone(), inner.clone());
                 let group = group.clone();
                 Box::pin(async move {
                     let operation = || "unregister".to_owned();
-                    shared.unanswered.answered(&address, left() / 2).await;
-                    if shared.members.has(&group, consumer) {
-                        return None; // somebody has come in the meantime
+                    shared.unanswered.answered(&address, (left() / 2).min(shared.request_timeout)).await;
+                    // A broker without a connection of ours knows nothing of us; or somebody has come in the meantime.
+                    if shared.pool.connected(&address).is_none() || shared.members.has(&group, consumer) {
+                        return None;
                     }
                     let mut told = shared.call(&broker, &address, &*request, left(), operation).await;
                     if stays && told.is_ok() {

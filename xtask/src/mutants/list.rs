@@ -116,7 +116,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             change(HAND_OVER, "core.progress.with(|table| table.end(queue.id()));", ""),
             change(
                 COMMIT,
-                "Box::pin(async move { drop(core.store(&queues, core.stack.request_timeout).await) })",
+                "Box::pin(async move { core.store(&queues, core.stack.request_timeout).await })",
                 "drop(queues);
                 Box::pin(async move { drop(core.progress.flush(core.stack.request_timeout).await) })",
             ),
@@ -243,9 +243,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         what: "at a hand-over the lock is given back before the offset is stored",
         changes: &[change(
             HAND_OVER,
-            "    core.store(&ours",
-            "    locks::release(&core, &queues, core.stack.request_timeout).await;
-    core.store(&ours",
+            "    core.store_turns(&ours",
+            "    locks::release(&core, &queues, timeout).await;
+    core.store_turns(&ours",
         )],
         tests: &[IN_ORDER, Test::Named("consumer_mutants", "a_queue_is_unlocked_only_when_its_offset_is_stored")],
     },
@@ -319,7 +319,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         what: "a consumer ends, and what it has settled last is not stored",
         changes: &[change(
             CORE,
-            "let unstored = self.store(&queues, left()).await;",
+            "let unstored = self.store_last(&queues, left()).await;",
             "let unstored: Vec<MessageQueue> = Vec::new();",
         )],
         tests: &[BROADCAST],

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ferrocket::{Client, ConsumeFrom, Message, PushConsumer};
+use ferrocket::{Client, ConsumeFrom, Message, Outcome, PushConsumer};
 use ferrocket_testkit::{Action, Call, Fault, Intercepted, TestCluster};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
@@ -156,6 +156,35 @@ async fn a_hand_over_without_locks_knows_what_its_own_pull_has_stored() {
     until(&cluster, || log.count("new") > 0).await;
     sleep(SECOND).await;
     assert_eq!(log.offsets("new"), [6]);
+}
+
+/// R8, R-I4: without locks, what is stored as a hand-over begins may take longer than its listeners are waited for. What is stored at the
+/// end comes behind it. Seen to fail with a first store that is given up after that time.
+#[tokio::test(start_paused = true)]
+async fn a_hand_over_without_locks_stores_behind_what_it_stored_first() {
+    let (cluster, log) = (cluster(1).await, Log::default());
+    let (old, _) = client(&cluster, "b-old").await;
+    fill(&old, &queue(0), 0..5).await;
+    let listener = log.listener("old", |message| async move {
+        if message.offset() == 4 {
+            sleep(SECOND * 4 / 10).await;
+        }
+        Outcome::consumed()
+    });
+    let _one = consumer(&old).concurrent(listener).build().await.expect("it builds");
+    until(&cluster, || log.count("old") == 5).await;
+    sleep(SECOND * 2 / 10).await;
+    assert_eq!(cluster.committed_offset(GROUP, &queue(0)), Some(0), "nothing is stored");
+    let slow = cluster.fault(Fault::on(Call::CommitOffset).times(1).apply_later(SECOND / 2));
+    let late = cluster.fault(Fault::on(Call::ReadOffset).times(1).apply_later(2 * SECOND));
+    let (new, _) = client(&cluster, "a-new").await;
+    let two = join(&new, &log, "new", false).await;
+    until_owned(&cluster, &two, 1).await;
+    assert_eq!((slow.hits(), late.hits()), (1, 1));
+    fill(&new, &queue(0), 5..6).await;
+    until(&cluster, || log.count("new") > 0).await;
+    sleep(SECOND).await;
+    assert_eq!(log.offsets("new"), [5]);
 }
 
 /// A shutdown with less time than a pull may be waited for stores all the same. Seen to fail with one that waits for the pull as long as

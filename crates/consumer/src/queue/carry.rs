@@ -4,9 +4,9 @@
 //! carries is a pull that is answered at once, and whoever stores last, as a hand-over does, waits for that answer: otherwise the
 //! older offset might land behind the last one, and the next owner would begin there.
 
-use std::{pin::pin, sync::atomic::Ordering, time::Duration};
+use std::{sync::atomic::Ordering, time::Duration};
 
-use ferrocket_backend::{BoxFuture, Outcome, Pulled};
+use ferrocket_backend::{BoxFuture, Outcome, PullOutcome, Pulled};
 use ferrocket_offset_store::Turn;
 
 use super::{Queue, puller::unless_interrupted};
@@ -14,6 +14,9 @@ use crate::core::Core;
 
 /// Progress goes along this often at most: a queue that has caught up makes a pull of its own of it.
 const EVERY: Duration = Duration::from_millis(20);
+
+/// How long at most nothing goes along after an answer that says that nothing was stored.
+const NOT_STORED: Duration = Duration::from_secs(5);
 
 /// What a pull carries, with the turn to write it.
 pub(super) struct Carried<'a> {
@@ -53,9 +56,14 @@ impl<'a> Carried<'a> {
         if let Ok(Pulled { committed: Some(offset), .. }) = pulled {
             core.progress.with(|table| table.written(queue.id(), offset));
         }
-        // What it brought is not what is wanted any more; what it carried counts all the same.
-        let is_interrupted = pin!(queue.interrupt.notified()).enable();
-        (!is_interrupted).then_some(pulled)
+        let moved = pulled.as_ref().ok().filter(|pulled| pulled.outcome == PullOutcome::Moved);
+        if let Some(moved) = moved.filter(|_| queue.stop.is_cancelled()) {
+            // Brokers say it once, and whoever stores last must not store what was before it.
+            core.progress.with(|table| table.reset(queue.id(), moved.next_offset));
+        }
+        // What it brought may not be what is wanted any more; what it carried counts all the same, and so does a place that was set.
+        let counts = moved.is_some() || !queue.is_interrupted();
+        counts.then_some(pulled)
     }
 }
 
@@ -68,7 +76,7 @@ impl Drop for Carried<'_> {
 /// How long nothing goes along after this answer. Slaves store nothing: only the regular store tells the master.
 pub(super) fn pause_after(core: &Core, pulled: Option<&Outcome<Pulled>>) -> Duration {
     match pulled {
-        Some(Ok(Pulled { committed: None, .. })) => core.options.commit_interval,
+        Some(Ok(Pulled { committed: None, .. })) => core.options.commit_interval.min(NOT_STORED),
         _ => EVERY,
     }
 }

@@ -9,6 +9,7 @@ mod room;
 
 use std::{
     iter,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -110,6 +111,11 @@ impl Queue {
     /// Whether progress is on its way with a pull.
     pub(crate) fn carries(&self) -> bool {
         self.carries.load(Ordering::Acquire)
+    }
+
+    /// Whether what is wanted has changed since this was asked last.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        pin!(self.interrupt.notified()).enable()
     }
 
     /// The last offset that went with a pull.

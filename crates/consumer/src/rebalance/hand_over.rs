@@ -1,9 +1,9 @@
 //! Queues that go to another member: their running listeners get a moment, what they settle is stored, then the queue is free.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ferrocket_model::MessageQueue;
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::locks;
 use super::until_idle;
@@ -36,7 +36,12 @@ pub(super) fn begin(core: &Arc<Core>, revoked: &[MessageQueue]) {
     // Where an order is kept, a listener may take long: it holds up no other queue.
     let (busy, others) = queues.into_iter().partition(|queue| core.options.order == Order::Kept && !queue.is_idle());
     let alone = Vec::into_iter(busy).map(|queue| vec![queue]);
-    for queues in alone.chain([others]).filter(|queues| !queues.is_empty()) {
+    // Nor does a broker that is away hold up others (R12).
+    let mut brokers: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for queue in Vec::into_iter(others) {
+        brokers.entry(queue.id().broker().clone()).or_default().push(queue);
+    }
+    for queues in alone.chain(brokers.into_values()) {
         core.spawn_to_its_end(Box::pin(finish(core.clone(), queues)));
     }
 }
@@ -59,7 +64,14 @@ async fn finish(core: Arc<Core>, queues: Vec<Arc<Queue>>) {
     let ids: Vec<_> = queues.iter().map(|queue| queue.id().clone()).collect();
     if !core.needs_locks() {
         // The next owner does not wait for our listeners: what is settled by now need not come to it again.
-        let _ = tokio::time::timeout_at(until, core.progress.flush_queues(&ids, core.stack.request_timeout)).await;
+        // It cannot be taken back, and goes on to its end.
+        let (stored, is_stored) = oneshot::channel();
+        let (storing, ids) = (core.clone(), ids.clone());
+        core.spawn_to_its_end(Box::pin(async move {
+            storing.progress.flush_queues(&ids, storing.stack.request_timeout).await;
+            let _ = stored.send(());
+        }));
+        let _ = tokio::time::timeout_at(until, is_stored).await;
     }
     loop {
         let idle = core.idle.notified();
@@ -71,15 +83,17 @@ async fn finish(core: Arc<Core>, queues: Vec<Arc<Queue>>) {
     for queue in &queues {
         queue.source.revocation.revoke(); // from here on no late result counts
     }
+    let timeout = core.stack.request_timeout;
+    let turns = core.progress.turns(ids.iter().cloned(), timeout / 2).await;
     // Where a lock ended meanwhile, or without locks, somebody else may be further by now.
     let ours =
         if core.needs_locks() || core.options.is_broadcast { queues.clone() } else { untouched(&core, &queues).await };
-    core.store_last(&ours, core.stack.request_timeout).await;
+    core.store_turns(&ours, turns, timeout).await;
     for queue in &queues {
         core.let_go(queue);
         core.progress.with(|table| table.end(queue.id()));
     }
-    locks::release(&core, &queues, core.stack.request_timeout).await;
+    locks::release(&core, &queues, timeout).await;
     core.leaving.lock().retain(|queue, _| !ids.contains(queue));
     core.rebalance.notify_one();
 }
@@ -89,7 +103,7 @@ async fn untouched(core: &Core, queues: &[Arc<Queue>]) -> Vec<Arc<Queue>> {
     let mut untouched = Vec::new();
     for queue in queues {
         let (changed, stored) = core.progress.with(|table| (table.changed_in(queue.id()), table.stored(queue.id())));
-        // What a pull carried may be there before its answer is here.
+        // What a pull carried may be there, and its answer not here.
         let is_ours = |found: Option<u64>| found == stored || found.is_some() && found == queue.carried_last();
         if changed.is_some() && core.progress.read(queue.id()).await.is_ok_and(is_ours) {
             untouched.push(queue.clone());

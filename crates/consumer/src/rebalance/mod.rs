@@ -330,12 +330,12 @@ pub(crate) async fn restart(core: Arc<Core>, queue: Arc<Queue>, offset: u64) {
     let is_ours = |owned: &BTreeMap<MessageQueue, Arc<Queue>>| {
         owned.get(queue.id()).is_some_and(|known| Arc::ptr_eq(known, &queue))
     };
+    let timeout = core.stack.request_timeout;
+    let turns = core.progress.turns([queue.id().clone()], timeout / 2).await;
     if !is_ours(&core.queues.lock()) {
         return; // given up meanwhile
     }
     core.progress.with(|table| table.reset(queue.id(), offset));
-    let timeout = core.stack.request_timeout;
-    let turns = core.progress.turns([queue.id().clone()], timeout / 2).await;
     core.progress.flush_turns(turns, timeout).await;
     let anew = own(&core, queue.id().clone(), queue.lease.clone(), offset);
     {
