@@ -14,7 +14,6 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     core::Core,
-    queue::Queue,
     rebalance::{hand_over, locks, standstill},
 };
 
@@ -56,12 +55,8 @@ impl Writes {
     /// Begins to store what changed, wherever the write before is over. What is leaving is stored by its hand-over, which knows how
     /// far others may be.
     fn begin(&mut self, core: &Arc<Core>) {
-        let mut places: BTreeMap<Option<BrokerName>, Vec<Arc<Queue>>> = BTreeMap::new();
-        for queue in core.queues.lock().values() {
-            let place = (!core.progress.is_in_one_place()).then(|| queue.id().broker().clone());
-            places.entry(place).or_default().push(queue.clone());
-        }
-        for (place, queues) in places {
+        let queues: Vec<_> = core.queues.lock().values().cloned().collect();
+        for (place, queues) in core.by_place(queues) {
             self.0.entry(place).or_insert_with(|| {
                 let core = core.clone();
                 Box::pin(async move { core.store(&queues, core.stack.request_timeout).await })

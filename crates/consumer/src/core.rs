@@ -11,7 +11,7 @@ use std::{
 use ferrocket_backend::{
     BoxFuture, ConsumerBackend, Ending, LAST_WORD, Leftover, Managed, Rates, Stage, side_by_side, spawn,
 };
-use ferrocket_model::{ConsumeFrom, ErrorKind, Group, MessageQueue};
+use ferrocket_model::{BrokerName, ConsumeFrom, ErrorKind, Group, MessageQueue};
 use ferrocket_offset_store::{Progress, Turn};
 use ferrocket_route::Stack;
 use parking_lot::Mutex;
@@ -192,6 +192,19 @@ impl Core {
         queue.room.notify_one();
     }
 
+    /// Queues by where their progress is written: by broker, or all together where there is one place for all.
+    pub(crate) fn by_place(
+        &self,
+        queues: impl IntoIterator<Item = Arc<Queue>>,
+    ) -> BTreeMap<Option<BrokerName>, Vec<Arc<Queue>>> {
+        let mut places: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for queue in queues {
+            let place = (!self.progress.is_in_one_place()).then(|| queue.id().broker().clone());
+            places.entry(place).or_default().push(queue);
+        }
+        places
+    }
+
     /// Stores what changed in queues, but of none that somebody else may have by now, who is further; nor where a write is under way.
     pub(crate) async fn store(&self, queues: &[Arc<Queue>], timeout: Duration) {
         let safe: Vec<_> = queues.iter().filter(|queue| queue.is_safe()).map(|queue| queue.id().clone()).collect();
@@ -201,11 +214,8 @@ impl Core {
     /// The same for queues that are not pulled any more, behind the writes under way, so that none of them lands later. Brokers side
     /// by side (R12). Gives back the queues that could not be written.
     pub(crate) async fn store_last(self: &Arc<Self>, queues: &[Arc<Queue>], timeout: Duration) -> Vec<MessageQueue> {
-        let mut brokers: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for queue in queues {
-            brokers.entry(queue.id().broker().clone()).or_default().push(queue.clone());
-        }
-        let writes = brokers.into_values().map(|queues| -> BoxFuture<'static, Vec<MessageQueue>> {
+        let places = self.by_place(queues.iter().cloned());
+        let writes = places.into_values().map(|queues| -> BoxFuture<'static, Vec<MessageQueue>> {
             let core = self.clone();
             Box::pin(async move {
                 let until = Instant::now() + timeout;

@@ -1,6 +1,6 @@
 //! Queues that go to another member: their running listeners get a moment, what they settle is stored, then the queue is free.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use ferrocket_model::MessageQueue;
 use tokio::{sync::oneshot, time::Instant};
@@ -34,14 +34,11 @@ pub(super) fn begin(core: &Arc<Core>, revoked: &[MessageQueue]) {
         queue.stop.cancel();
     }
     // Where an order is kept, a listener may take long: it holds up no other queue.
-    let (busy, others) = queues.into_iter().partition(|queue| core.options.order == Order::Kept && !queue.is_idle());
-    let alone = Vec::into_iter(busy).map(|queue| vec![queue]);
+    let (busy, others): (Vec<_>, Vec<_>) =
+        queues.into_iter().partition(|queue| core.options.order == Order::Kept && !queue.is_idle());
+    let alone = busy.into_iter().map(|queue| vec![queue]);
     // Nor does a broker that is away hold up others (R12).
-    let mut brokers: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for queue in Vec::into_iter(others) {
-        brokers.entry(queue.id().broker().clone()).or_default().push(queue);
-    }
-    for queues in alone.chain(brokers.into_values()) {
+    for queues in alone.chain(core.by_place(others).into_values()) {
         core.spawn_to_its_end(Box::pin(finish(core.clone(), queues)));
     }
 }
