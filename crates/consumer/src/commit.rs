@@ -1,19 +1,22 @@
-//! What is settled is stored, at every interval.
+//! What is settled is stored: at every interval, and last of all when queues are given up.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use ferrocket_backend::BoxFuture;
-use ferrocket_model::BrokerName;
+use ferrocket_backend::{BoxFuture, side_by_side};
+use ferrocket_model::{BrokerName, MessageQueue};
+use ferrocket_offset_store::Turn;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     core::Core,
+    queue::Queue,
     rebalance::{hand_over, locks, standstill},
 };
 
@@ -43,6 +46,55 @@ pub(crate) async fn regularly(core: Arc<Core>) {
         locks::release(&core, &queues, core.stack.request_timeout).await;
         // The others need not wait until brokers notice.
         return core.backend.withdraw(&core.group, core.stack.request_timeout).await;
+    }
+}
+
+impl Core {
+    /// Queues by where their progress is written: by broker, or all together where there is one place for all.
+    pub(crate) fn by_place(
+        &self,
+        queues: impl IntoIterator<Item = Arc<Queue>>,
+    ) -> BTreeMap<Option<BrokerName>, Vec<Arc<Queue>>> {
+        let mut places: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for queue in queues {
+            let place = (!self.progress.is_in_one_place()).then(|| queue.id().broker().clone());
+            places.entry(place).or_default().push(queue);
+        }
+        places
+    }
+
+    /// Stores what changed in queues, but of none that somebody else may have by now, who is further; nor where a write is under way.
+    pub(crate) async fn store(&self, queues: &[Arc<Queue>], timeout: Duration) {
+        let safe: Vec<_> = queues.iter().filter(|queue| queue.is_safe()).map(|queue| queue.id().clone()).collect();
+        self.progress.flush_queues(&safe, timeout).await;
+    }
+
+    /// The same for queues that are not pulled any more, behind the writes under way, so that none of them lands later. Brokers side
+    /// by side (R12). Gives back the queues that could not be written.
+    pub(crate) async fn store_last(self: &Arc<Self>, queues: &[Arc<Queue>], timeout: Duration) -> Vec<MessageQueue> {
+        let places = self.by_place(queues.iter().cloned());
+        let writes = places.into_values().map(|queues| -> BoxFuture<'static, Vec<MessageQueue>> {
+            let core = self.clone();
+            Box::pin(async move {
+                let until = Instant::now() + timeout;
+                let turns = core.progress.turns(queues.iter().map(|queue| queue.id().clone()), timeout / 2).await;
+                let left = until.saturating_duration_since(Instant::now());
+                core.store_turns(&queues, turns, left).await
+            })
+        });
+        side_by_side(writes).await.into_iter().flatten().collect()
+    }
+
+    /// Stores what changed in those of the queues whose turns these are, but of none that somebody else may have by now.
+    pub(crate) async fn store_turns(
+        &self,
+        queues: &[Arc<Queue>],
+        mut turns: Vec<Turn>,
+        timeout: Duration,
+    ) -> Vec<MessageQueue> {
+        let safe: BTreeSet<_> = queues.iter().filter(|queue| queue.is_safe()).map(|queue| queue.id()).collect();
+        turns.retain(|turn| safe.contains(turn.queue()));
+        self.progress.flush_turns(turns, timeout).await
     }
 }
 

@@ -8,11 +8,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ferrocket_backend::{
-    BoxFuture, ConsumerBackend, Ending, LAST_WORD, Leftover, Managed, Rates, Stage, side_by_side, spawn,
-};
-use ferrocket_model::{BrokerName, ConsumeFrom, ErrorKind, Group, MessageQueue};
-use ferrocket_offset_store::{Progress, Turn};
+use ferrocket_backend::{BoxFuture, ConsumerBackend, Ending, LAST_WORD, Leftover, Managed, Rates, Stage, spawn};
+use ferrocket_model::{ConsumeFrom, ErrorKind, Group, MessageQueue};
+use ferrocket_offset_store::Progress;
 use ferrocket_route::Stack;
 use parking_lot::Mutex;
 use tokio::{
@@ -190,53 +188,6 @@ impl Core {
             }
         }
         queue.room.notify_one();
-    }
-
-    /// Queues by where their progress is written: by broker, or all together where there is one place for all.
-    pub(crate) fn by_place(
-        &self,
-        queues: impl IntoIterator<Item = Arc<Queue>>,
-    ) -> BTreeMap<Option<BrokerName>, Vec<Arc<Queue>>> {
-        let mut places: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for queue in queues {
-            let place = (!self.progress.is_in_one_place()).then(|| queue.id().broker().clone());
-            places.entry(place).or_default().push(queue);
-        }
-        places
-    }
-
-    /// Stores what changed in queues, but of none that somebody else may have by now, who is further; nor where a write is under way.
-    pub(crate) async fn store(&self, queues: &[Arc<Queue>], timeout: Duration) {
-        let safe: Vec<_> = queues.iter().filter(|queue| queue.is_safe()).map(|queue| queue.id().clone()).collect();
-        self.progress.flush_queues(&safe, timeout).await;
-    }
-
-    /// The same for queues that are not pulled any more, behind the writes under way, so that none of them lands later. Brokers side
-    /// by side (R12). Gives back the queues that could not be written.
-    pub(crate) async fn store_last(self: &Arc<Self>, queues: &[Arc<Queue>], timeout: Duration) -> Vec<MessageQueue> {
-        let places = self.by_place(queues.iter().cloned());
-        let writes = places.into_values().map(|queues| -> BoxFuture<'static, Vec<MessageQueue>> {
-            let core = self.clone();
-            Box::pin(async move {
-                let until = Instant::now() + timeout;
-                let turns = core.progress.turns(queues.iter().map(|queue| queue.id().clone()), timeout / 2).await;
-                let left = until.saturating_duration_since(Instant::now());
-                core.store_turns(&queues, turns, left).await
-            })
-        });
-        side_by_side(writes).await.into_iter().flatten().collect()
-    }
-
-    /// Stores what changed in those of the queues whose turns these are, but of none that somebody else may have by now.
-    pub(crate) async fn store_turns(
-        &self,
-        queues: &[Arc<Queue>],
-        mut turns: Vec<Turn>,
-        timeout: Duration,
-    ) -> Vec<MessageQueue> {
-        let safe: BTreeSet<_> = queues.iter().filter(|queue| queue.is_safe()).map(|queue| queue.id()).collect();
-        turns.retain(|turn| safe.contains(turn.queue()));
-        self.progress.flush_turns(turns, timeout).await
     }
 
     /// After a call to the broker of a queue failed: it may be back at another address. The route of one topic of it tells.
