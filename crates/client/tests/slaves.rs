@@ -47,8 +47,7 @@ async fn while_the_master_is_away_a_slave_serves_and_progress_waits_for_the_mast
 }
 
 /// CON-PULL-11, CON-BUG-29: who reads from a slave for long stores its progress at the master all the same, at every interval, and asks the
-/// slave no more often for having something to store. Seen to fail with pulls from slaves that take the turn to write, or that are not
-/// held while there is something to write.
+/// slave no more often for having something to store. Seen to fail with pulls from slaves that give something along every 20 ms.
 #[tokio::test(start_paused = true)]
 async fn who_reads_from_a_slave_stores_its_progress_at_the_master() {
     let (cluster, client) = start(TestCluster::builder().topic("Orders", 1).with_slaves()).await;

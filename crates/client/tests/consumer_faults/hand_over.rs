@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     common::{SECOND, soon},
-    members::{GROUP, Log, client, cluster, consumer, fill, owned, queue, state, until, until_owned},
+    members::{GROUP, Log, client, cluster, consumer, fill, join, owned, queue, state, until, until_owned},
     offsets::Notebook,
 };
 
@@ -51,14 +51,8 @@ async fn r8_queues_of_a_member_that_leaves_are_taken_over_within_500_ms() {
         let (cluster, log) = (cluster(4).await, Log::default());
         let (stays, _) = client(&cluster, "stays").await;
         let (leaves, _) = client(&cluster, "leaves").await;
-        let join = async |client, who| {
-            let builder = consumer(client);
-            match orderly {
-                true => builder.orderly(log.content(who)).build().await.expect("it builds"),
-                false => builder.concurrent(log.content(who)).build().await.expect("it builds"),
-            }
-        };
-        let (one, two) = (join(&stays, "stays").await, join(&leaves, "leaves").await);
+        let one = join(&stays, &log, "stays", orderly).await;
+        let two = join(&leaves, &log, "leaves", orderly).await;
         until_owned(&cluster, &one, 2).await;
         until_owned(&cluster, &two, 2).await;
         for id in 0..4 {

@@ -8,7 +8,7 @@ use ferrocket::{
 };
 use ferrocket_protocol::Request;
 use ferrocket_remoting::{Options, Pool};
-use ferrocket_testkit::TestCluster;
+use ferrocket_testkit::{Call, Intercepted, TestCluster};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -40,6 +40,21 @@ pub(crate) async fn client(cluster: &TestCluster, name: &str) -> (Client, Arc<Wi
 pub(crate) fn consumer(client: &Client) -> PushConsumerBuilder {
     let consumer = client.push_consumer(GROUP).subscribe("Orders", "*").consume_from(ConsumeFrom::Earliest);
     consumer.commit_interval(Duration::from_secs(3600))
+}
+
+/// One more member, whose listener is content with everything.
+pub(crate) async fn join(client: &Client, log: &Log, who: &'static str, orderly: bool) -> PushConsumer {
+    let builder = consumer(client);
+    match orderly {
+        true => builder.orderly(log.content(who)).build().await.expect("it builds"),
+        false => builder.concurrent(log.content(who)).build().await.expect("it builds"),
+    }
+}
+
+/// Whether it is a pull that carries progress.
+pub(crate) fn carries(request: &Intercepted<'_>) -> bool {
+    let flag = request.command().fields().find("sysFlag").ok().flatten().and_then(|text| text.parse::<i32>().ok());
+    request.call() == Some(Call::Pull) && flag.is_some_and(|flag| flag & 1 == 1)
 }
 
 /// Stores numbered messages in one queue.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     common::{SECOND, brokers, soon},
-    members::{GROUP, Log, Raw, client, cluster, consumer, fill, owned, queue, state, until, until_owned},
+    members::{GROUP, Log, Raw, carries, client, cluster, consumer, fill, owned, queue, state, until, until_owned},
 };
 
 /// Stores an offset, right or wrong.
@@ -246,10 +246,7 @@ async fn nothing_is_stored_that_did_not_change() {
     let carried = Arc::new(Mutex::new(0));
     let counted = carried.clone();
     cluster.intercept(move |request| {
-        let flag = request.command().fields().find("sysFlag").ok().flatten().and_then(|text| text.parse::<i32>().ok());
-        if request.call() == Some(Call::Pull) && flag.is_some_and(|flag| flag & 1 == 1) {
-            *counted.lock() += 1;
-        }
+        *counted.lock() += usize::from(carries(request));
         Action::Pass
     });
     fill(&client, &queue(0), 0..10).await;

@@ -8,29 +8,15 @@ use std::{
     time::Duration,
 };
 
-use ferrocket::{Client, ConsumeFrom, Message, Outcome, PushConsumer};
-use ferrocket_testkit::{Action, Call, Fault, Intercepted, TestCluster};
+use ferrocket::{ConsumeFrom, Message, Outcome};
+use ferrocket_testkit::{Action, Call, Fault, TestCluster};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     common::{SECOND, soon},
-    members::{GROUP, Log, client, cluster, consumer, fill, queue, until, until_owned},
+    members::{GROUP, Log, carries, client, cluster, consumer, fill, join, queue, until, until_owned},
 };
-
-/// Whether it is a pull that carries progress.
-fn carries(request: &Intercepted<'_>) -> bool {
-    let flag = request.command().fields().find("sysFlag").ok().flatten().and_then(|text| text.parse::<i32>().ok());
-    request.call() == Some(Call::Pull) && flag.is_some_and(|flag| flag & 1 == 1)
-}
-
-async fn join(client: &Client, log: &Log, who: &'static str, orderly: bool) -> PushConsumer {
-    let builder = consumer(client);
-    match orderly {
-        true => builder.orderly(log.content(who)).build().await.expect("it builds"),
-        false => builder.concurrent(log.content(who)).build().await.expect("it builds"),
-    }
-}
 
 /// Writes down what is stored of the queue, each time that it changes.
 async fn watch(cluster: &TestCluster, seen: &Mutex<Vec<u64>>) {
