@@ -62,7 +62,7 @@ impl<'a> Carried<'a> {
             core.progress.with(|table| table.reset(queue.id(), moved.next_offset));
         }
         // What it brought may not be what is wanted any more; what it carried counts all the same, and so does a place that was set.
-        let counts = moved.is_some() || !queue.is_interrupted();
+        let counts = moved.is_some() || !queue.take_interrupt();
         counts.then_some(pulled)
     }
 }

@@ -113,8 +113,8 @@ impl Queue {
         self.carries.load(Ordering::Acquire)
     }
 
-    /// Whether what is wanted has changed since this was asked last.
-    pub(crate) fn is_interrupted(&self) -> bool {
+    /// Takes an interruption away that no pull has seen. Returns whether there was one.
+    pub(crate) fn take_interrupt(&self) -> bool {
         pin!(self.interrupt.notified()).enable()
     }
 

@@ -65,8 +65,8 @@ async fn pull(core: &Arc<Core>, queue: &Arc<Queue>, mut offset: u64) -> u64 {
     let mut has_more = true;
     loop {
         let expected = wait_for_room(core, queue, has_more.then_some(batch)).await;
-        // What changed by now is heeded by now.
-        queue.is_interrupted();
+        // What has changed until here this pull heeds.
+        queue.take_interrupt();
         let Some(subscription) = core.subscriptions.of(queue.id().topic()) else {
             // Nobody wants the topic any more: the next rebalance gives the queue up.
             core.rebalance.notify_one();
